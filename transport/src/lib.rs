@@ -1,1 +1,10 @@
+//! The two seams between the services and the servers beside them, and nothing else:
+//!
+//! * [`event_log`]: the durable ordered log. Kafka, or tables of the embedded database.
+//! * [`gateway_streams`]: hints on their way to gateways, the registry of live connections, and wake-up calls. Redis, or
+//!   memory of the one embedded process.
+//!
+//! Both implementations of a seam pass the same behaviour tests (`tests/`).
 
+pub mod event_log;
+pub mod gateway_streams;
