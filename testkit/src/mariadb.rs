@@ -3,7 +3,7 @@
 //! Administration and the checkers' queries go through the `mariadb` command over the server's socket: a check must not
 //! depend on the library that the product uses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,7 @@ impl MariaDb {
             create_data(installed, &data, as_root.as_deref()).await?;
         }
         let port = free_port()?;
-        // The path of a UNIX socket is limited to 107 bytes, and a chosen state folder may be deep.
-        let socket = std::env::temp_dir().join(format!("chatcluster-mariadb-{port}.sock"));
+        let socket = socket_path(folder.path(), port);
         let mut args = vec![
             "--no-defaults".to_owned(),
             format!("--datadir={}", data.display()),
@@ -65,7 +64,7 @@ impl MariaDb {
             args,
             env: Vec::new(),
             log: folder.path().join("mariadb.log"),
-            ready_within: Duration::from_secs(60),
+            ready_within: Duration::from_mins(1),
         };
         let probe: Probe = Arc::new(move || greeting(port).boxed());
         let process = Supervised::start(spec, probe).await?;
@@ -132,11 +131,13 @@ impl MariaDb {
     }
 }
 
-impl Drop for MariaDb {
-    fn drop(&mut self) {
-        // Outside the scratch folder, see above. The server is killed next and does not remove it.
-        let _ = std::fs::remove_file(&self.socket);
+/// In the data folder, unless that is too deep: the path of a UNIX socket is limited to 107 bytes (unix(7)).
+fn socket_path(folder: &Path, port: u16) -> PathBuf {
+    let socket = folder.join("mariadb.sock");
+    if socket.as_os_str().len() <= 100 {
+        return socket;
     }
+    std::env::temp_dir().join(format!("chatcluster-mariadb-{port}.sock"))
 }
 
 const OPTIONS: [&str; 12] = [
@@ -155,7 +156,7 @@ const OPTIONS: [&str; 12] = [
     "character-set-server=utf8mb4",
 ];
 
-async fn create_data(installed: &Installed, data: &std::path::Path, as_root: Option<&str>) -> Result<()> {
+async fn create_data(installed: &Installed, data: &Path, as_root: Option<&str>) -> Result<()> {
     let output = Command::new(&installed.mariadb_install_db)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))

@@ -17,7 +17,9 @@ static CLAIMED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// A port on 127.0.0.1 that nobody listens on and that no other testkit process was given.
 pub fn free_port() -> Result<u16> {
-    let folder = std::env::temp_dir().join("chatcluster-testkit-ports");
+    // A folder for each user, as one user's locks cannot be opened by another.
+    let user = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("chatcluster-testkit-ports-{user}"));
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
     for _ in 0..1000 {
         let port = rand::rng().random_range(RANGE);

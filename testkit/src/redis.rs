@@ -182,12 +182,8 @@ mod tests {
     #[tokio::test]
     async fn replies_are_read() {
         let mut bytes = &b"*4\r\n+OK\r\n:7\r\n$2\r\nhi\r\n$-1\r\n"[..];
-        let expected = Reply::List(vec![
-            Reply::Text("OK".into()),
-            Reply::Number(7),
-            Reply::Text("hi".into()),
-            Reply::Nil,
-        ]);
+        let expected =
+            Reply::List(vec![Reply::Text("OK".into()), Reply::Number(7), Reply::Text("hi".into()), Reply::Nil]);
         assert_eq!(read_reply(&mut bytes).await.unwrap(), expected);
         assert!(read_reply(&mut &b"-NOAUTH no\r\n"[..]).await.is_err());
         assert!(read_reply(&mut &b""[..]).await.is_err());

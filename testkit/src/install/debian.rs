@@ -45,9 +45,12 @@ pub(super) fn program(name: &str) -> Result<PathBuf> {
 }
 
 fn is_there(package: &Package) -> bool {
-    package.brings.iter().all(|what| match what.starts_with('/') {
-        true => Path::new(what).exists() || multiarch_has(what),
-        false => find_program(what).is_some(),
+    package.brings.iter().all(|what| {
+        if what.starts_with('/') {
+            Path::new(what).exists() || multiarch_has(what)
+        } else {
+            find_program(what).is_some()
+        }
     })
 }
 
@@ -64,8 +67,7 @@ pub(super) fn ensure(packages: &[Package], progress: Progress) -> Result<()> {
     }
     let _lock = InstallLock::acquire()?;
     // Looked at again: another process may have installed them while this one waited for the lock.
-    let missing: Vec<&str> =
-        packages.iter().filter(|p| !is_there(p)).flat_map(|p| p.debian.iter().copied()).collect();
+    let missing: Vec<&str> = packages.iter().filter(|p| !is_there(p)).flat_map(|p| p.debian.iter().copied()).collect();
     if missing.is_empty() {
         return Ok(());
     }

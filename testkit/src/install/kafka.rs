@@ -57,7 +57,9 @@ fn fetch(cache: &Path, folder: &Path) -> Result<()> {
         .output()
         .context("failed to run mvn")?;
     if !output.status.success() {
-        bail!("failed to fetch Kafka's jars:\n{}", String::from_utf8_lossy(&output.stdout));
+        // Maven reports to standard output, its start script to standard error.
+        let said = [output.stdout, output.stderr].concat();
+        bail!("failed to fetch Kafka's jars:\n{}", String::from_utf8_lossy(&said).trim());
     }
     std::fs::rename(&jars, folder).with_context(|| format!("failed to move the jars to {}", folder.display()))
 }

@@ -7,4 +7,5 @@ mod log;
 mod supervised;
 
 pub use log::tail;
+pub(crate) use supervised::developers_settings;
 pub use supervised::{Probe, Spec, Supervised};

@@ -1,6 +1,7 @@
 //! One child process with a fixed command line: start, stop, kill -9, freeze, thaw, restart. Every method takes `&self`
 //! so that a fault injector may work on it while clients and checkers hold the same deployment.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
@@ -38,6 +39,12 @@ pub struct Spec {
     pub log: PathBuf,
     /// From start to the first successful probe.
     pub ready_within: Duration,
+}
+
+/// The names of the platform's settings in our own environment. They are a person's, and no child is to see them.
+pub(crate) fn developers_settings() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("CHATCLUSTER_"))).collect()
 }
 
 /// A process under control of the test.
@@ -108,10 +115,8 @@ impl Supervised {
         let output = open().with_context(|| format!("failed to open the log {}", self.spec.log.display()))?;
         let errors = output.try_clone().context("failed to share the log file")?;
         let mut command = launcher::bound_command(&self.spec.program);
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| key.starts_with("CHATCLUSTER_")) {
-                command.env_remove(key);
-            }
+        for key in developers_settings() {
+            command.env_remove(key);
         }
         command
             .args(&self.spec.args)
@@ -128,15 +133,17 @@ impl Supervised {
     /// Waits until the probe answers; fails at once, with the end of the log, when the process ended instead.
     pub async fn wait_ready(&self) -> Result<()> {
         let name = &self.spec.name;
-        let outcome = await_condition(&format!("{name} to serve"), self.spec.ready_within, || async {
+        let what = format!("{name} to serve");
+        let outcome = await_condition(&what, self.spec.ready_within, || async {
             if !self.is_running() {
                 return Ok(Err(anyhow!("{name} ended before it served")));
             }
             (self.probe)().await.map(Ok)
         });
-        outcome.await.and_then(|inner| inner).map_err(|error| {
-            anyhow!("{error:#}\n--- end of {}:\n{}", self.spec.log.display(), self.log_tail(30))
-        })
+        outcome
+            .await
+            .and_then(|inner| inner)
+            .map_err(|error| anyhow!("{error:#}\n--- end of {}:\n{}", self.spec.log.display(), self.log_tail(30)))
     }
 
     /// SIGTERM, then waits for the end. A process that does not go is killed, and that is an error.
@@ -149,7 +156,11 @@ impl Supervised {
         self.signal(Signal::TERM)?;
         if let Err(error) = self.wait_gone(STOP_WITHIN).await {
             self.kill9().await?;
-            return Err(error.context(format!("{} ignored SIGTERM; end of its log:\n{}", self.name(), self.log_tail(20))));
+            return Err(error.context(format!(
+                "{} ignored SIGTERM; end of its log:\n{}",
+                self.name(),
+                self.log_tail(20)
+            )));
         }
         Ok(())
     }

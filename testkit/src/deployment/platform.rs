@@ -1,0 +1,149 @@
+//! How each binary of the platform is started. Every setting goes through the environment, as it does in Kubernetes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::FutureExt;
+use tokio::process::Command;
+
+use super::Binaries;
+use crate::ports::free_port;
+use crate::process::{Probe, Spec, Supervised, developers_settings};
+use crate::servers::Namespace;
+
+/// A debug build on two loaded cores, with a migration of the database.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+type Env = Vec<(String, String)>;
+
+/// What all processes of one deployment have in common.
+#[derive(Debug)]
+pub(super) struct Common<'a> {
+    pub(super) binaries: &'a Binaries,
+    pub(super) logs: &'a Path,
+    pub(super) service_token: &'a str,
+    /// The caller's settings; they win.
+    pub(super) env: &'a [(String, String)],
+}
+
+/// A core and where it answers.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) process: Supervised,
+    pub(super) rest: String,
+    pub(super) grpc: String,
+}
+
+impl Common<'_> {
+    /// All of `chatcluster run` on one port; answers the process and its address.
+    pub(super) async fn embedded(&self, data: &Path) -> Result<(Supervised, String)> {
+        let listen = address()?;
+        let args = ["run", "--listen", &listen, "--data-dir", &data.display().to_string()].map(str::to_owned).into();
+        let env = settings(&[("CHATCLUSTER_LISTEN", &listen), ("CHATCLUSTER_DATA_DIR", &data.display().to_string())]);
+        let process = self.start("chatcluster", "chatcluster", args, env, &listen).await?;
+        Ok((process, listen))
+    }
+
+    pub(super) async fn core(&self, name: &str, on: &Namespace) -> Result<Core> {
+        let (listen, grpc) = (address()?, address()?);
+        let mut env = servers(on);
+        env.extend(settings(&[("CHATCLUSTER_GRPC_LISTEN", &grpc)]));
+        let process = self.start(name, "chatcluster-core", Vec::new(), env, &listen).await?;
+        Ok(Core { process, rest: format!("http://{listen}"), grpc: format!("http://{grpc}") })
+    }
+
+    pub(super) async fn worker(&self, name: &str, on: &Namespace, core: &Core) -> Result<Supervised> {
+        let mut env = servers(on);
+        env.extend(settings(&[("CHATCLUSTER_CORE_URL", &core.grpc)]));
+        self.start(name, "chatcluster-worker", Vec::new(), env, &address()?).await
+    }
+
+    /// Answers the process and its address.
+    pub(super) async fn gateway(&self, name: &str, on: &Namespace, core: &Core) -> Result<(Supervised, String)> {
+        let listen = address()?;
+        let mut env = servers(on);
+        env.extend(settings(&[
+            ("CHATCLUSTER_CORE_URL", &core.grpc),
+            ("CHATCLUSTER_JWKS", &format!("{}/.well-known/jwks.json", core.rest)),
+            // Two gateways on one machine cannot both have the default port.
+            ("CHATCLUSTER_USER_EVENTS_LISTEN", &address()?),
+        ]));
+        Ok((self.start(name, "chatcluster-gateway", Vec::new(), env, &listen).await?, listen))
+    }
+
+    /// Creates the topics of `on`; what the operator does in Kubernetes.
+    pub(super) async fn apply_topics(&self, on: &Namespace) -> Result<()> {
+        let mut command = Command::new(self.binaries.path("chatcluster")?);
+        for key in developers_settings() {
+            command.env_remove(key);
+        }
+        let output = command
+            .args(["topics", "apply", "--kafka-bootstrap-servers", &on.kafka_bootstrap_servers])
+            .args(["--kafka-prefix", &on.kafka_prefix])
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("failed to run chatcluster topics apply")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "failed to create the topics: {}", said.trim());
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        name: &str,
+        binary: &str,
+        args: Vec<String>,
+        mut env: Env,
+        listen: &str,
+    ) -> Result<Supervised> {
+        env.extend(settings(&[
+            ("CHATCLUSTER_LISTEN", listen),
+            ("CHATCLUSTER_NODE", name),
+            ("CHATCLUSTER_SERVICE_TOKEN", self.service_token),
+            ("CHATCLUSTER_LOG_FORMAT", "json"),
+        ]));
+        env.extend(self.env.iter().cloned());
+        let program = self.binaries.path(binary)?;
+        let log = self.logs.join(format!("{name}.log"));
+        let spec = Spec { name: name.to_owned(), program, args, env, log, ready_within: READY_WITHIN };
+        Supervised::start(spec, readyz(listen)?).await
+    }
+}
+
+fn address() -> Result<String> {
+    Ok(format!("127.0.0.1:{}", free_port()?))
+}
+
+fn settings(pairs: &[(&str, &str)]) -> Env {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn servers(on: &Namespace) -> Env {
+    settings(&[
+        ("CHATCLUSTER_DATABASE_URL", &on.database_url),
+        ("CHATCLUSTER_KAFKA_BOOTSTRAP_SERVERS", &on.kafka_bootstrap_servers),
+        ("CHATCLUSTER_KAFKA_PREFIX", &on.kafka_prefix),
+        ("CHATCLUSTER_REDIS_URL", &on.redis_url),
+        ("CHATCLUSTER_REDIS_PREFIX", &on.redis_prefix),
+    ])
+}
+
+fn readyz(listen: &str) -> Result<Probe> {
+    let url = format!("http://{listen}/readyz");
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
+    let http = http.context("failed to build a client")?;
+    Ok(Arc::new(move || {
+        let request = http.get(&url);
+        async move {
+            let response = request.send().await.context("failed to ask /readyz")?;
+            let status = response.status();
+            let body = response.text().await.unwrap_or_default();
+            ensure!(status.is_success(), "/readyz answered {status}: {body}");
+            Ok(())
+        }
+        .boxed()
+    }))
+}
