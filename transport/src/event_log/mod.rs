@@ -1,5 +1,9 @@
 //! The durable, partitioned, ordered log: what core's relay appends to and workers consume.
 
+pub mod embedded;
+pub mod kafka;
+pub mod partitioner;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -86,6 +90,10 @@ pub trait Consumer: Send + 'static {
 
     /// A handle for the tasks that work on the partitions.
     fn control(&self) -> Arc<dyn ConsumerControl>;
+
+    /// Commits what is finished and leaves the group, so that others take over at once. Dropping the consumer does the
+    /// same in the background.
+    async fn close(self: Box<Self>);
 }
 
 /// Steers a consumer from its partition tasks.
@@ -103,12 +111,17 @@ pub trait ConsumerControl: Send + Sync + 'static {
     fn lag(&self) -> u64;
 }
 
+/// Records of this topic are worth nothing a little later: they may be dropped rather than waited for.
+pub const fn is_ephemeral(topic: Topic) -> bool {
+    matches!(topic, Topic::Typing)
+}
+
 /// A log one can produce to and consume from.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
     fn producer(&self) -> Arc<dyn Producer>;
 
-    /// Joins `group` on `topics`. A group that never committed starts at the earliest record, except where the
-    /// topic is ephemeral (typing), which starts at the end.
+    /// Joins `group` on `topics`. A group that never committed starts at the earliest record; an ephemeral topic
+    /// ([`is_ephemeral`]) starts at its end, at every assignment.
     async fn subscribe(&self, group: Group, topics: &[Topic]) -> Result<Box<dyn Consumer>, LogError>;
 }

@@ -1,0 +1,66 @@
+# Every command a person needs. `make` shows them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run run-real test test-unit lint fmt generated bench-path bench-store bench-idle clean
+
+LISTEN ?= 127.0.0.1:8080
+DATA ?= ./data
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Everything in one process with nothing installed: chat at http://127.0.0.1:8080
+	@scripts/prepare build
+	cargo build --locked --bin chatcluster
+	target/debug/chatcluster run --listen $(LISTEN) --data-dir $(DATA)
+
+run-real: ## The same on real Kafka, Redis and MariaDB, as separate processes; Ctrl-C stops all of it
+	@scripts/prepare test
+	cargo build --locked --workspace --bins
+	target/debug/testkit up
+
+test: ## All tests, on real servers
+	@scripts/prepare test
+	cargo build --locked --workspace --bins
+	target/debug/testkit install
+	node --test chatcluster/page/tests/*.test.mjs
+	cargo test --locked --workspace --no-fail-fast
+
+test-unit: ## Tests that need no server: libraries and documentation
+	@scripts/prepare build
+	cargo test --locked --workspace --lib
+
+lint: ## Formatting, clippy, generated files, dependency rules
+	@scripts/prepare build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory generated
+	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
+	 else echo "cargo-deny is not installed (cargo install cargo-deny): dependency rules not checked"; fi
+
+generated: ## Regenerate docs/openapi.json and fail when it had drifted
+	@cargo run --locked --quiet --bin chatcluster -- openapi > target/openapi.json
+	@diff -u docs/openapi.json target/openapi.json > /dev/null || { cp target/openapi.json docs/openapi.json; \
+	 echo "docs/openapi.json was out of date and has been regenerated: commit it"; exit 1; }
+
+fmt: ## Format the code
+	cargo fmt --all
+
+bench-path: ## SEND -> ACK and SEND -> MESSAGE, embedded and on real servers
+	@scripts/prepare test
+	cargo build --locked --release --workspace --bins
+	target/release/chatcluster-bench path $(ARGS)
+
+bench-store: ## Sends a second into MariaDB
+	@scripts/prepare test
+	cargo build --locked --release --bin chatcluster-bench
+	target/release/chatcluster-bench store $(ARGS)
+
+bench-idle: ## Memory of a gateway per idle connection
+	@scripts/prepare test
+	cargo build --locked --release --workspace --bins
+	target/release/chatcluster-bench idle $(ARGS)
+
+clean: ## Remove what was built (the data of `make run` stays)
+	cargo clean

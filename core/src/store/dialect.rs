@@ -1,0 +1,112 @@
+//! Everything in which the two databases differ. The rest of the store is one SQL for both.
+
+use std::time::Duration;
+
+use sqlx::{
+    AnyConnection, Executor,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::Migrator,
+};
+
+static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a caller waits for a free connection before the database counts as away.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// MySQL 8 and MariaDB.
+    MySql,
+    Sqlite,
+}
+
+impl Dialect {
+    pub(super) fn of(url: &str) -> Option<Self> {
+        let scheme = url.split(':').next()?;
+        match scheme {
+            "mysql" | "mariadb" => Some(Self::MySql),
+            "sqlite" => Some(Self::Sqlite),
+            _ => None,
+        }
+    }
+
+    /// The URL with what a connection of ours needs: room for every prepared statement of the append lanes; a file that
+    /// is created when it is missing.
+    pub(super) fn complete(self, url: &str) -> String {
+        let joined = |setting: &str| format!("{url}{}{setting}", if url.contains('?') { '&' } else { '?' });
+        match self {
+            Self::MySql if url.contains("statement-cache-capacity") => url.to_owned(),
+            Self::MySql => joined("statement-cache-capacity=512"),
+            Self::Sqlite if url.contains("mode=") => url.to_owned(),
+            Self::Sqlite => joined("mode=rwc"),
+        }
+    }
+
+    pub(super) fn migrator(self) -> &'static Migrator {
+        match self {
+            Self::MySql => &MYSQL,
+            Self::Sqlite => &SQLITE,
+        }
+    }
+
+    /// Settings of every connection.
+    pub(super) async fn prepare(self, connection: &mut AnyConnection, read_only: bool) -> Result<(), sqlx::Error> {
+        let settings = match self {
+            Self::MySql => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 5",
+            Self::Sqlite if read_only => "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON",
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+            }
+        };
+        connection.execute(settings).await.map(drop)
+    }
+
+    pub(super) fn pool(self, options: &AnyConnectOptions, size: u32, read_only: bool) -> sqlx::AnyPool {
+        AnyPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A dead connection is found by the ping; a file does not die.
+            .test_before_acquire(self == Self::MySql)
+            .after_connect(move |connection, _| Box::pin(self.prepare(connection, read_only)))
+            .connect_lazy_with(options.clone())
+    }
+
+    /// Starts a transaction that may write.
+    pub(super) const fn begin(self) -> &'static str {
+        match self {
+            Self::MySql => "START TRANSACTION",
+            // Taking the write lock at the first write instead would fail when somebody else wrote meanwhile.
+            Self::Sqlite => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// Locks the rows selected until the end of the transaction; SQLite's transaction has the whole file already.
+    pub(super) const fn for_update(self) -> &'static str {
+        match self {
+            Self::MySql => " FOR UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// The database's clock, milliseconds since the Unix epoch.
+    pub(super) const fn now_ms(self) -> &'static str {
+        match self {
+            Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            Self::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+        }
+    }
+
+    /// INSERT that leaves rows alone whose key exists.
+    pub(super) const fn insert_ignore(self) -> &'static str {
+        match self {
+            Self::MySql => "INSERT IGNORE INTO",
+            Self::Sqlite => "INSERT OR IGNORE INTO",
+        }
+    }
+
+    /// INSERT that replaces the row of the same key.
+    pub(super) const fn replace(self) -> &'static str {
+        "REPLACE INTO"
+    }
+}

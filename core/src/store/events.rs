@@ -1,0 +1,118 @@
+//! The ordered log of conversations: `conversation_events`.
+
+use chatcluster_contracts::{
+    event::Event,
+    ids::ConversationId,
+    seq::Seq,
+};
+use jiff::Timestamp;
+use sqlx::AnyConnection;
+
+use super::{
+    Result, Store,
+    sql::{optional_text, query, repeat, seq, signed, text},
+};
+
+/// Events in one page at most.
+pub const MAX_EVENTS: u32 = 500;
+
+/// An event as it is inserted.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) conversation_id: ConversationId,
+    pub(super) seq: Seq,
+    pub(super) event_type: &'static str,
+    pub(super) subject_id: Option<String>,
+    pub(super) payload: String,
+    pub(super) created_at: Timestamp,
+}
+
+impl EventRow {
+    pub(super) fn of(event: &Event, created_at: Timestamp) -> Self {
+        Self {
+            conversation_id: event.conversation_id().clone(),
+            seq: event.seq(),
+            event_type: event.event_type().as_str(),
+            subject_id: event.subject().map(|subject| subject.as_str().to_owned()),
+            // serde_json writes UTF-8
+            payload: String::from_utf8(event.to_json()).unwrap_or_default(),
+            created_at,
+        }
+    }
+}
+
+pub(super) async fn insert(connection: &mut AnyConnection, rows: &[EventRow]) -> Result<()> {
+    let mut inserting = query(format!(
+        "INSERT INTO conversation_events (conversation_id, seq, event_type, subject_id, payload, created_at) VALUES {}",
+        repeat("(?,?,?,?,?,?)", rows.len(), ",")
+    ));
+    for row in rows {
+        inserting = inserting
+            .bind(row.conversation_id.as_str())
+            .bind(signed(row.seq))
+            .bind(row.event_type)
+            .bind(row.subject_id.as_deref())
+            .bind(row.payload.as_str())
+            .bind(row.created_at.as_millisecond());
+    }
+    inserting.execute(connection).await?;
+    Ok(())
+}
+
+/// An event as stored.
+#[derive(Debug, Clone)]
+pub struct StoredEvent {
+    pub seq: Seq,
+    pub event_type: String,
+    pub subject_id: Option<String>,
+    /// The JSON that clients see.
+    pub payload: String,
+}
+
+/// A stretch of a conversation's log.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    pub events: Vec<StoredEvent>,
+    pub head: Seq,
+    /// The lowest seq still kept; 1 more than the head while there is none.
+    pub oldest: Seq,
+}
+
+impl Store {
+    /// Events with `after < seq <= until` in order, at most `limit` (and [`MAX_EVENTS`]). `None`: no such conversation.
+    pub async fn events(
+        &self,
+        conversation: &ConversationId,
+        after: Seq,
+        until: Option<Seq>,
+        limit: u32,
+    ) -> Result<Option<EventPage>> {
+        let id = conversation.as_str();
+        // The head first: events that come in between are then beyond it, and not missing below it.
+        let heading = sqlx::query(
+            "SELECT last_seq, (SELECT MIN(seq) FROM conversation_events WHERE conversation_id = ?) AS oldest \
+             FROM conversations WHERE id = ?",
+        );
+        let Some(row) = heading.bind(id).bind(id).fetch_optional(&self.0.read).await? else { return Ok(None) };
+        let head = seq(&row, "last_seq")?;
+        let oldest = if head == Seq::ZERO { Seq::ZERO.next() } else { seq(&row, "oldest").unwrap_or(head.next()) };
+        let until = until.unwrap_or(head).min(head);
+        let reading = sqlx::query(
+            "SELECT seq, event_type, subject_id, payload FROM conversation_events \
+             WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+        );
+        let limit = i64::from(limit.clamp(1, MAX_EVENTS));
+        let rows = reading.bind(id).bind(signed(after)).bind(signed(until)).bind(limit);
+        let events = rows.fetch_all(&self.0.read).await?.iter().map(stored).collect::<Result<_, sqlx::Error>>()?;
+        Ok(Some(EventPage { events, head, oldest }))
+    }
+}
+
+fn stored(row: &sqlx::any::AnyRow) -> Result<StoredEvent, sqlx::Error> {
+    Ok(StoredEvent {
+        seq: seq(row, "seq")?,
+        event_type: text(row, "event_type")?,
+        subject_id: optional_text(row, "subject_id")?,
+        payload: text(row, "payload")?,
+    })
+}

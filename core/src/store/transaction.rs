@@ -1,0 +1,106 @@
+//! Transactions that take a seq outside the hot path: the conversation is locked first, then decided, then the event
+//! is appended, its projection changed and the outbox filled.
+
+use chatcluster_contracts::{
+    event::Event,
+    ids::{ConversationId, WorkspaceId},
+    problem::{Code, Problem},
+    seq::Seq,
+    topics::Topic,
+};
+use jiff::Timestamp;
+use sqlx::{Any, AnyConnection, Transaction};
+
+use super::{
+    Context, Result, Store, StoreError, conversations,
+    events::{self, EventRow},
+    outbox::{self, NewOutboxRow},
+    sql::signed,
+};
+use crate::{clock, domain::conversation::Conversation};
+
+/// Runs of a transaction that keeps losing against others.
+pub(super) const ATTEMPTS: usize = 5;
+
+pub(super) struct Write {
+    transaction: Transaction<'static, Any>,
+    context: Context,
+    shards: Vec<u32>,
+    /// One time for everything the transaction writes.
+    pub(super) now: Timestamp,
+}
+
+impl Store {
+    pub(super) async fn write(&self) -> Result<Write> {
+        let context = self.0.context.clone();
+        let transaction = self.0.write.begin_with(context.dialect.begin()).await?;
+        Ok(Write { transaction, context, shards: Vec::new(), now: clock::now() })
+    }
+
+    /// Runs `once` until it does not lose a race, at most [`ATTEMPTS`] times.
+    pub(super) async fn retrying<T>(&self, mut once: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            match once().await {
+                Err(error) if error.is_contention() && left > 0 => {
+                    tracing::debug!(%error, "transaction lost a race; running it again");
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write {
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+
+    /// The conversation, its row locked until the end of the transaction.
+    pub(super) async fn lock(&mut self, id: &ConversationId, workspace: &WorkspaceId) -> Result<Conversation> {
+        let locked = conversations::lock(&mut self.transaction, self.context.dialect, id).await?;
+        locked.filter(|conversation| conversation.workspace_id == *workspace).ok_or_else(|| {
+            StoreError::Refused(Problem::new(Code::UnknownConversation, "there is no such conversation"))
+        })
+    }
+
+    /// Appends the event that `make` builds for the next seq. The conversation must be locked by this transaction.
+    pub(super) async fn append(
+        &mut self,
+        conversation: &mut Conversation,
+        make: impl FnOnce(Seq, Timestamp) -> Event,
+    ) -> Result<Seq> {
+        let seq = conversation.last_seq.next();
+        let row = EventRow::of(&make(seq, self.now), self.now);
+        let outbox = NewOutboxRow {
+            topic: Topic::Messages,
+            key: conversation.id.as_str().to_owned(),
+            event_type: row.event_type,
+            payload: row.payload.clone(),
+            traceparent: None,
+        };
+        events::insert(&mut self.transaction, &[row]).await?;
+        self.announce(&[outbox]).await?;
+        sqlx::query("UPDATE conversations SET last_seq = ? WHERE id = ?")
+            .bind(signed(seq))
+            .bind(conversation.id.as_str())
+            .execute(&mut *self.transaction)
+            .await?;
+        conversation.last_seq = seq;
+        Ok(seq)
+    }
+
+    /// Puts records into the outbox.
+    pub(super) async fn announce(&mut self, rows: &[NewOutboxRow]) -> Result<()> {
+        let shards = outbox::insert(&mut self.transaction, &self.context, rows).await?;
+        self.shards.extend(shards);
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<()> {
+        self.transaction.commit().await?;
+        self.context.wake.committed(self.shards);
+        Ok(())
+    }
+}
