@@ -5,6 +5,7 @@ pub mod config;
 pub mod health;
 pub mod metrics;
 pub mod operations;
+pub mod rpc;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tokens;

@@ -1,1 +1,22 @@
+//! The fan-out: Kafka in, Redis Streams out.
+//!
+//! A record's way: [`consume`] hands it to the task of its partition, [`decode`] makes [`decode::Work`] of it,
+//! [`resolve`] finds the members and where they are connected, [`plan`] (pure) decides what goes where, [`publish`]
+//! writes it, and only then is the record finished.
 
+mod breaker;
+pub mod config;
+mod connection_events;
+mod consume;
+mod dead_letter;
+mod decode;
+mod digest;
+mod metrics;
+pub mod plan;
+mod publish;
+mod registry_sync;
+pub mod resolve;
+mod worker;
+
+pub use config::Options;
+pub use worker::{Parts, Worker};

@@ -1,0 +1,59 @@
+//! Settings of the worker.
+
+use std::{net::SocketAddr, time::Duration};
+
+use chatcluster_service::{
+    config::{Secret, duration},
+    rpc::CoreUrl,
+    telemetry::LogOptions,
+};
+use chatcluster_transport::{event_log::kafka::KafkaOptions, gateway_streams::redis::RedisOptions};
+
+/// Fans out conversation events from Kafka to the gateways that hold their recipients.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "chatcluster-worker", version)]
+pub struct Process {
+    /// Where health and metrics are served
+    #[arg(long, env = "CHATCLUSTER_LISTEN", default_value = "127.0.0.1:8083")]
+    pub listen: SocketAddr,
+
+    /// Core's gRPC address; several, separated by commas, are balanced
+    #[arg(long, env = "CHATCLUSTER_CORE_URL", default_value = "http://127.0.0.1:9090")]
+    pub core_url: CoreUrl,
+
+    /// Shared secret of the platform's services
+    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
+    pub service_token: Secret,
+
+    #[command(flatten)]
+    pub options: Options,
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+    #[command(flatten)]
+    pub redis: RedisOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Records of one partition that are worked on together
+    #[arg(long, env = "CHATCLUSTER_FANOUT_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub fanout_batch: u16,
+
+    /// Records of one partition that may wait before the partition is paused
+    #[arg(long, env = "CHATCLUSTER_FANOUT_QUEUE", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub fanout_queue: u32,
+
+    /// Members remembered per partition, over all conversations
+    #[arg(long, env = "CHATCLUSTER_MEMBER_CACHE", default_value_t = 200_000)]
+    pub member_cache: usize,
+
+    /// How often gateways are told the heads of what was routed to them lately
+    #[arg(long, env = "CHATCLUSTER_DIGEST_INTERVAL", default_value = "2s", value_parser = duration)]
+    pub digest_interval: Duration,
+
+    /// How often the registry of connections is merged with what core knows
+    #[arg(long, env = "CHATCLUSTER_REGISTRY_SYNC_INTERVAL", default_value = "5m", value_parser = duration)]
+    pub registry_sync_interval: Duration,
+}

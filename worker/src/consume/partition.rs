@@ -1,0 +1,164 @@
+//! The task of one partition: everything that waits is worked on together, in order.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use chatcluster_contracts::ids::UserId;
+use chatcluster_service::{health::Dependency, trace};
+use chatcluster_transport::event_log::{ConsumerControl, Record, TopicPartition};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Depth;
+use crate::{
+    config::Options,
+    dead_letter::DeadLetters,
+    decode::{Work, decode},
+    digest::Digests,
+    metrics::{TopicLabel, WorkerMetrics},
+    plan::{Resolved, plan},
+    publish::{Publisher, until_done},
+    resolve::{Connections, CoreClient, Members},
+};
+
+/// Everything a partition's task works with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pipeline {
+    pub(crate) options: Options,
+    pub(crate) core: CoreClient,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) publisher: Publisher,
+    pub(crate) digests: Digests,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) redis: Dependency,
+    /// Consumers share one gauge: each reports what changed.
+    pub(crate) reported_lag: Arc<parking_lot::Mutex<i64>>,
+}
+
+impl Pipeline {
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        &self.publisher.metrics
+    }
+
+    pub(crate) fn queue(&self) -> usize {
+        self.options.fanout_queue as usize
+    }
+
+    pub(crate) fn report_lag(&self, lag: u64) {
+        let (mut reported, lag) = (self.reported_lag.lock(), i64::try_from(lag).unwrap_or(i64::MAX));
+        self.metrics().lag.inc_by(lag - *reported);
+        *reported = lag;
+    }
+
+    pub(super) async fn run(
+        self,
+        partition: TopicPartition,
+        mut queue: UnboundedReceiver<Record>,
+        depth: Arc<Depth>,
+        control: Arc<dyn ConsumerControl>,
+    ) {
+        let mut members = Members::new(self.core.clone(), self.options.member_cache);
+        let mut batch = Vec::with_capacity(usize::from(self.options.fanout_batch));
+        while queue.recv_many(&mut batch, usize::from(self.options.fanout_batch)).await > 0 {
+            let count = batch.len();
+            let last = batch.last().map_or(-1, |record: &Record| record.offset);
+            self.process(&batch, &mut members).await;
+            control.finished(partition, last);
+            depth.taken(count, self.queue(), || control.resume(partition));
+            let label = TopicLabel { topic: partition.topic.default_name() };
+            self.metrics().records.get_or_create(&label).inc_by(count as u64);
+            batch.clear();
+        }
+    }
+
+    /// Returns once everything the records ask for was acknowledged.
+    async fn process(&self, records: &[Record], members: &mut Members) {
+        let start = Instant::now();
+        let mut resolved = Vec::with_capacity(records.len());
+        let mut traced = Vec::new();
+        for record in records {
+            match decode(record) {
+                Ok(work) => {
+                    if let Work::Event { head, trace: Some(trace), .. } = &work
+                        && trace.sampled
+                    {
+                        traced.push((*trace, head.conversation_id.clone(), head.seq, record.timestamp_ms));
+                    }
+                    resolved.push(self.resolve(work, members).await);
+                }
+                Err(error) => self.dead_letters.keep(record, &error.to_string()).await,
+            }
+        }
+        let users: HashSet<UserId> = resolved.iter().flat_map(Resolved::users).cloned().collect();
+        let routes = until_done("connections", self.metrics(), || async {
+            let routes = self.connections.routes(&users).await;
+            match &routes {
+                Ok(_) => self.redis.up(),
+                Err(error) => self.redis.down(error),
+            }
+            routes
+        })
+        .await;
+        let entries = plan(resolved, &routes);
+        self.metrics().resolve.observe(start.elapsed().as_secs_f64());
+        self.digests.note(&entries);
+        let gateways = entries.len();
+        self.publisher.write(entries).await;
+        self.observe_age(records);
+        for (trace, conversation, seq, appended_ms) in traced {
+            let _span = trace::hop("worker.xadd", &trace).entered();
+            let (trace_id, took_us) = (trace.trace_id_hex(), micros(start));
+            let since_kafka_ms = now_ms() - appended_ms;
+            tracing::info!(
+                %trace_id, hop = "worker.xadd", conversation_id = %conversation, %seq,
+                took_us, since_kafka_ms, batch = records.len(), entries = gateways, "message"
+            );
+        }
+    }
+
+    /// Asks until it knows: while core is away the partition waits, and with it everything that must stay in order.
+    async fn resolve(&self, work: Work, members: &mut Members) -> Resolved {
+        match work {
+            Work::Direct { user, payload } => Resolved::Direct { user, payload },
+            Work::Event { head, payload, trace } => {
+                let found = loop {
+                    match members.entitled(&head).await {
+                        Ok(found) => break found,
+                        Err(error) => self.pause_for_core(&error).await,
+                    }
+                };
+                Resolved::Event { head, payload, trace, members: found }
+            }
+            Work::Typing { conversation, typist, payload } => {
+                // not worth waiting for
+                let found = members.present(&conversation).await.unwrap_or_else(|_| Arc::from([]));
+                Resolved::Typing { conversation, payload, members: found, typist }
+            }
+        }
+    }
+
+    async fn pause_for_core(&self, error: &crate::resolve::CoreAway) {
+        self.metrics().retried("members");
+        tracing::debug!(%error, open = self.core.is_open(), "members are asked for again");
+        tokio::time::sleep(std::time::Duration::from_millis(rand::random_range(50..150))).await;
+    }
+
+    fn observe_age(&self, records: &[Record]) {
+        let now = now_ms();
+        for record in records {
+            let age = f64::from(u32::try_from(now - record.timestamp_ms).unwrap_or_default()) / 1000.0;
+            self.metrics().record_age.observe(age);
+        }
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,9 @@
+//! Who is meant, and where they are connected.
+
+mod connections;
+mod member_cache;
+mod members;
+
+pub use connections::{Connections, Routes};
+pub use member_cache::{Change, MemberCache, MemberList};
+pub(crate) use members::{CoreAway, CoreClient, Members, hello};
