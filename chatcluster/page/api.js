@@ -1,9 +1,13 @@
 // REST calls and the two tokens. The access token lives in memory only; the refresh token in the storage it is given
 // (sessionStorage in the page, so that two windows can be two people and a reload stays signed in).
 
+import { sentence } from './text.js';
+
 const REFRESH_KEY = 'chatcluster.refreshToken';
 /** Seconds before its expiry at which an access token counts as used up. */
 const EARLY_SECONDS = 60;
+/** No list has pages shorter than this but for its last one. */
+const FULL_PAGE = 50;
 
 /** A refusal, with the stable `code` of the problem document; status 0 means that no answer came. */
 export class ApiError extends Error {
@@ -90,18 +94,16 @@ export class Api {
     return this.#authorised('GET', `/v1/users?username=${encodeURIComponent(username)}`);
   }
 
-  async conversations() {
-    const answer = await this.#authorised('GET', '/v1/conversations');
-    return Array.isArray(answer) ? answer : (answer?.conversations ?? []);
+  conversations() {
+    return this.#pages('/v1/conversations', 'conversations');
   }
 
   createConversation({ kind, name, memberIds }) {
     return this.#authorised('POST', '/v1/conversations', name ? { kind, name, memberIds } : { kind, memberIds });
   }
 
-  async members(id) {
-    const answer = await this.#authorised('GET', `${path(id)}/members`);
-    return Array.isArray(answer) ? answer : (answer?.members ?? []);
+  members(id) {
+    return this.#pages(`${path(id)}/members`, 'members');
   }
 
   addMember(id, userId) {
@@ -128,6 +130,19 @@ export class Api {
   async receipts(id) {
     const answer = await this.#authorised('GET', `${path(id)}/receipts`);
     return Array.isArray(answer) ? answer : (answer?.receipts ?? []);
+  }
+
+  /** A list that the server hands out in pages by id; a short page is the last one. */
+  async #pages(url, name) {
+    const found = new Map();
+    for (let query = ''; ; ) {
+      const answer = await this.#authorised('GET', url + query);
+      const page = Array.isArray(answer) ? answer : (answer?.[name] ?? []);
+      const before = found.size;
+      for (const item of page) found.set(item.id ?? item.userId, item);
+      if (page.length < FULL_PAGE || found.size === before) return [...found.values()];
+      query = `?after=${encodeURIComponent([...found.keys()].at(-1))}`;
+    }
   }
 
   async #authorised(method, url, body) {
@@ -211,10 +226,4 @@ async function refusal(response) {
   let detail = sentence(problem.detail ?? problem.title ?? `The server answered ${response.status}.`);
   if (response.status === 429 && retryAfter !== null) detail += ` Try again in ${retryAfter} s.`;
   return new ApiError(response.status, problem.code ?? 'unknown', detail, retryAfter);
-}
-
-/** Details start in lower case; people read sentences. */
-function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(whole) ? whole : `${whole}.`;
 }

@@ -18,6 +18,7 @@ const STATUS = {
   offline: 'Offline: messages are kept and sent later',
   stopped: '',
 };
+const HINT = 'Enter sends, Shift+Enter starts a new line';
 const NOTICE_MS = 6_000;
 
 const api = new Api({
@@ -99,6 +100,12 @@ function work(me) {
   function render() {
     frame = 0;
     if (chat.openId !== null && !store.get(chat.openId)) visit(null);
+    const asked = addressed();
+    if (asked !== chat.openId && store.get(asked)) {
+      // the address was there before the list
+      route();
+      return;
+    }
     list.render(chat.openId);
     chat.render();
     members.render();
@@ -150,7 +157,11 @@ function work(me) {
 
 function addressed() {
   const match = /^#\/c\/(.+)$/u.exec(location.hash);
-  return match ? decodeURIComponent(match[1]) : null;
+  try {
+    return match ? decodeURIComponent(match[1]) : null;
+  } catch {
+    return null;
+  }
 }
 
 function visit(id) {
@@ -166,6 +177,8 @@ function showStatus(state) {
   byId('status').dataset.state = state;
   setText(byId('status-text'), STATUS[state]);
   document.body.dataset.connection = state;
+  // on a phone the status line is a screen away from the one who writes
+  setText(byId('composer-hint'), state === 'connected' ? HINT : STATUS[state]);
 }
 
 function notice(text) {

@@ -1,5 +1,7 @@
 // The native WebSocket: CONNECT and resume, heartbeat, reconnect. What the frames mean is the session's affair.
 
+import { Timers, systemClock } from './timers.js';
+
 const BACKOFF_BASE_MS = 400;
 const BACKOFF_CAP_MS = 20_000;
 const HANDSHAKE_MS = 10_000;
@@ -27,17 +29,18 @@ export class Connection {
   #options;
   #clock;
   #socket = null;
-  #timers = new Map();
+  #timers;
   #failures = 0;
   #refusals = 0;
-  #connectedAt = 0;
+  #connectedAt = null;
   #wantsNewToken = false;
   #running = false;
   state = 'stopped';
 
-  constructor({ clock = defaultClock, random = Math.random, isOnline = () => true, ...options }) {
+  constructor({ clock = systemClock, random = Math.random, isOnline = () => true, ...options }) {
     this.#options = { random, isOnline, ...options };
     this.#clock = clock;
+    this.#timers = new Timers(clock);
   }
 
   start() {
@@ -73,7 +76,7 @@ export class Connection {
   }
 
   async #connect() {
-    this.#clear('retry');
+    this.#timers.clear('retry');
     if (this.state !== 'offline') this.#become(this.state === 'stopped' ? 'connecting' : this.state);
     const { token, open } = this.#options;
     const attempt = {};
@@ -89,7 +92,7 @@ export class Connection {
     if (this.#socket !== attempt) return;
     const socket = open();
     this.#socket = socket;
-    this.#later('handshake', HANDSHAKE_MS, () => this.#ended(null));
+    this.#timers.set('handshake', HANDSHAKE_MS, () => this.#ended(null));
     socket.onopen = () => {
       const resume = this.#options.resume();
       socket.send(JSON.stringify({ type: 'CONNECT', token: accessToken, resume }));
@@ -99,7 +102,7 @@ export class Connection {
   }
 
   #receive(data) {
-    this.#clear('pong');
+    this.#timers.clear('pong');
     let frame;
     try {
       frame = JSON.parse(data);
@@ -107,7 +110,7 @@ export class Connection {
       return;
     }
     if (frame.type === 'CONNECTED') {
-      this.#clear('handshake');
+      this.#timers.clear('handshake');
       this.#connectedAt = this.#clock.now();
       this.#refusals = 0;
       this.#beat(Math.max(1000, Math.min(frame.heartbeatMs || 25_000, 25_000) * 0.6));
@@ -118,7 +121,7 @@ export class Connection {
   }
 
   #beat(interval) {
-    this.#later('beat', interval, () => {
+    this.#timers.set('beat', interval, () => {
       this.#ping();
       this.#beat(interval);
     });
@@ -126,15 +129,15 @@ export class Connection {
 
   #ping() {
     if (!this.send({ type: 'PING' }) || this.#timers.has('pong')) return;
-    this.#later('pong', PONG_MS, () => this.#ended(null));
+    this.#timers.set('pong', PONG_MS, () => this.#ended(null));
   }
 
   /** The attempt or connection is over; `code` is null where this side gave up. */
   #ended(code) {
     this.#drop();
     if (!this.#running) return;
-    const wasStable = this.#connectedAt > 0 && this.#clock.now() - this.#connectedAt >= STABLE_MS;
-    this.#connectedAt = 0;
+    const wasStable = this.#connectedAt !== null && this.#clock.now() - this.#connectedAt >= STABLE_MS;
+    this.#connectedAt = null;
     this.#failures = wasStable ? 0 : this.#failures + 1;
 
     const expired = code === CLOSE.tokenExpired;
@@ -150,11 +153,11 @@ export class Connection {
     const isOffline = this.#failures >= OFFLINE_AFTER || !this.#options.isOnline();
     this.#become(isOffline ? 'offline' : 'reconnecting');
     const pause = expired && this.#failures <= 1 ? 0 : backoff(this.#failures, this.#options.random);
-    this.#later('retry', pause, () => this.#connect());
+    this.#timers.set('retry', pause, () => this.#connect());
   }
 
   #drop() {
-    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#timers.clearAll();
     const socket = this.#socket;
     this.#socket = null;
     socket?.close?.();
@@ -165,27 +168,4 @@ export class Connection {
     this.state = state;
     this.#options.onState(state);
   }
-
-  #later(name, delay, action) {
-    this.#clear(name);
-    this.#timers.set(
-      name,
-      this.#clock.setTimeout(() => {
-        this.#timers.delete(name);
-        action();
-      }, delay),
-    );
-  }
-
-  #clear(name) {
-    if (!this.#timers.has(name)) return;
-    this.#clock.clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
-  }
 }
-
-const defaultClock = {
-  now: () => Date.now(),
-  setTimeout: (action, delay) => setTimeout(action, delay),
-  clearTimeout: (timer) => clearTimeout(timer),
-};

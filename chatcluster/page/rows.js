@@ -13,7 +13,8 @@ export function timelineRows(store, conversation, waiting, unreadAfter, now = ne
   const rows = [];
   let day = '';
   let previous = null;
-  let showsUnread = unreadAfter !== null;
+  // before the first unread message is loaded, the line would stand in a wrong place
+  let showsUnread = unreadAfter !== null && conversation.floor <= unreadAfter + 1;
   const seen = new Set(conversation.rows.map((row) => row.clientMsgId).filter(Boolean));
   const items = [
     ...conversation.rows,

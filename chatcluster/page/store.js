@@ -33,6 +33,11 @@ export class Store {
     this.users.set(user.id, { ...this.users.get(user.id), ...user });
   }
 
+  knows(userId) {
+    const user = this.users.get(userId);
+    return Boolean(user?.displayName || user?.username);
+  }
+
   /** What to call somebody; an unknown person is one whose name is still on its way. */
   nameOf(userId) {
     const user = this.users.get(userId);
@@ -71,7 +76,8 @@ export class Store {
     const conversation = known ?? newConversation(summary);
     conversation.kind = summary.kind ?? conversation.kind;
     conversation.name = summary.name ?? conversation.name;
-    if (summary.members) this.takeMembers(conversation, summary.members);
+    // of a large conversation the list has no members
+    if (summary.members?.length > 0) this.takeMembers(conversation, summary.members);
     const readSeq = summary.readSeq ?? 0;
     const readElsewhere = known && readSeq > known.readSeq;
     if (!known || conversation.isStale || (readElsewhere && (summary.lastSeq ?? 0) >= conversation.sequence.position)) {
@@ -198,6 +204,14 @@ export class Store {
     conversation.floor = Math.min(conversation.floor, floor);
     conversation.isComplete = isComplete;
     this.changed(conversation.id);
+  }
+
+  /** The newest message of a conversation whose summary had none; what came by itself meanwhile is newer. */
+  takeLast(conversation, message) {
+    if (conversation.last) return;
+    conversation.last = messageRow(message);
+    conversation.activity = latest(conversation.activity, conversation.last.at);
+    this.changed();
   }
 
   /** The caller read up to `seq`; true when that is news. */

@@ -113,3 +113,9 @@ export function nameList(names, most = 3) {
   const rest = names.length - (most - 1);
   return `${names.slice(0, most - 1).join(', ')} and ${rest} others`;
 }
+
+/** A server's details start in lower case; people read sentences. */
+export function sentence(text) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/u.test(whole) ? whole : `${whole}.`;
+}

@@ -60,7 +60,7 @@ export class AuthView {
   #complaint({ username, password }) {
     if (!username) return ['auth-username', 'Please enter a username.'];
     if (!password) return ['auth-password', 'Please enter a password.'];
-    if (this.#isSignUp && [...password].length < SHORTEST_PASSWORD) {
+    if (this.#isSignUp && password.length < SHORTEST_PASSWORD) {
       return ['auth-password', `The password needs at least ${SHORTEST_PASSWORD} characters.`];
     }
     return null;

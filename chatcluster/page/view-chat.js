@@ -77,7 +77,7 @@ export class ChatView {
     const others = this.store.othersOf(conversation);
     if (conversation.kind === 'dm') {
       const user = others.length === 1 ? this.store.users.get(others[0]) : null;
-      if (!user) return 'Direct conversation';
+      if (!user?.username) return 'Direct conversation';
       return this.store.online.get(user.id) === true ? `@${user.username}, online` : `@${user.username}`;
     }
     const count = conversation.members.size;
@@ -97,7 +97,7 @@ export class ChatView {
     this.#fit();
     const { value } = this.#draft;
     say(byId('composer-error'), this.#tooLong(value));
-    this.session.typed(this.#conversation.id, value.trim() !== '');
+    this.session.signals.typed(this.#conversation.id, value.trim() !== '');
   }
 
   #tooLong(text) {

@@ -18,7 +18,9 @@ async function findPerson(api, typed) {
 function closable(dialog) {
   for (const button of dialog.querySelectorAll('[data-close]')) button.onclick = () => dialog.close();
   // a click on the dialog itself is one on its backdrop: its body fills it
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close();
+  };
 }
 
 export class CreateDialog {
@@ -34,7 +36,9 @@ export class CreateDialog {
       event.preventDefault();
       this.#create();
     };
-    byId('create-form').onchange = (event) => event.target.name === 'kind' && this.#show();
+    byId('create-form').onchange = (event) => {
+      if (event.target.name === 'kind') this.#show();
+    };
     byId('create-add').onclick = () => this.#add();
     byId('create-person').onkeydown = (event) => {
       if (event.key !== 'Enter' || event.isComposing || byId('create-person').value.trim() === '') return;

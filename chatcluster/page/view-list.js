@@ -79,9 +79,9 @@ export class ListView {
       const names = [...typing].map((id) => this.#store.nameOf(id));
       return kind === 'dm' ? 'typing…' : `${nameList(names, 2)} typing…`;
     }
-    const waiting = this.outbox.of(conversation.id).at(-1);
+    const waiting = this.outbox.of(conversation.id).findLast(({ state }) => state !== 'failed');
     if (waiting) return `You: ${waiting.content}`.slice(0, 120);
-    if (!last) return 'No messages yet';
+    if (!last) return conversation.sequence.head === 0 ? 'No messages yet' : '';
     const text = last.isDeleted ? 'Message deleted' : last.content;
     const isMine = last.senderId === this.#store.me.id;
     const prefix = isMine ? 'You: ' : kind === 'dm' ? '' : `${this.#store.nameOf(last.senderId)}: `;
@@ -102,5 +102,5 @@ export function showMe(me) {
   const name = me.displayName || me.username;
   paintAvatar(byId('me-avatar'), { id: me.id, name });
   setText(byId('me-name'), name);
-  setText(byId('me-username'), `@${me.username}`);
+  setText(byId('me-username'), me.username ? `@${me.username}` : '');
 }

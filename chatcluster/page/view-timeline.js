@@ -73,17 +73,22 @@ export class TimelineView {
     const rows = timelineRows(this.store, conversation, waiting, this.#unreadAfter);
     reconcile(this.#list, rows.map((row) => this.#row(row, conversation)));
     setText(byId('history'), this.#historyText(conversation, rows));
+    byId('history').classList.toggle('empty', rows.length === 0);
     this.#countNew(conversation);
-    if (anchor) this.#scroller.scrollTop += anchor.node.getBoundingClientRect().top - anchor.top;
-    else this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    // writing the position, even the same one, would end a smooth scroll
+    const shift = anchor ? anchor.node.getBoundingClientRect().top - anchor.top : 0;
+    if (shift !== 0) this.#scroller.scrollTop += shift;
+    if (!anchor && this.#isAtEnd) this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#showPill();
     this.#loadOlderIfNear();
   }
 
   toEnd(smoothly = false) {
     this.#isAtEnd = true;
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const isFar = scrollHeight - scrollTop > 4 * clientHeight;
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smoothly && !calm ? 'smooth' : 'instant' });
+    this.#scroller.scrollTo({ top: scrollHeight, behavior: smoothly && !isFar && !calm ? 'smooth' : 'instant' });
     this.#unseen = 0;
     this.#showPill();
   }
@@ -217,7 +222,7 @@ export class TimelineView {
             el('span', { class: showsName ? 'sender' : 'hidden-label' }, showsName ? name : row.isMine ? 'You:' : `${name}:`),
             bubble(row),
             reactions.length > 0 && el('div', { class: 'reactions' }, ...reactions.map((entry) => this.#reaction(entry))),
-            isLast || receipt || state ? this.#foot(row) : null,
+            isLast || receipt || state === 'failed' ? this.#foot(row) : null,
           ),
         );
       },
@@ -234,12 +239,12 @@ export class TimelineView {
     if (row.state === 'failed') {
       foot.append(
         el('span', { class: 'failed-text' }, `Not sent. ${row.error ?? ''} `),
-        el('button', { type: 'button', class: 'link', onclick: () => this.session.retry(row.clientMsgId) }, 'Try again'),
-        el('button', { type: 'button', class: 'link', onclick: () => this.session.discard(row.clientMsgId) }, 'Discard'),
+        el('button', { type: 'button', class: 'link', onclick: () => this.session.sending.retry(row.clientMsgId) }, 'Try again'),
+        el('button', { type: 'button', class: 'link', onclick: () => this.session.sending.discard(row.clientMsgId) }, 'Discard'),
       );
       return foot;
     }
-    if (row.state === 'pending') foot.append(el('span', {}, 'Sending…'));
+    if (row.state === 'pending') foot.append(el('span', { class: 'waiting' }, 'Sending…'));
     else foot.append(el('time', { datetime: row.date.toISOString() }, clock(row.date)));
     if (row.isEdited && !row.isDeleted) foot.append(el('span', {}, 'edited'));
     if (row.receipt) foot.append(el('span', { class: 'receipt' }, row.receipt));
