@@ -5,7 +5,10 @@ use chatcluster_testkit::Deployment;
 use clap::Args;
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 use serde_json::json;
-use tokio_tungstenite::{client_async_with_config, tungstenite::{Message, protocol::WebSocketConfig}};
+use tokio_tungstenite::{
+    client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 
 use crate::process_usage;
 
@@ -23,7 +26,8 @@ pub(crate) struct Options {
 const PER_USER: &str = "1000";
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let deployment = Deployment::builder().gateways(1).env("CHATCLUSTER_MAX_CONNECTIONS_PER_USER", PER_USER).start().await?;
+    let deployment =
+        Deployment::builder().gateways(1).env("CHATCLUSTER_MAX_USER_CONNECTIONS", PER_USER).start().await?;
     let users: Vec<_> = stream::iter(0..options.users)
         .map(|i| {
             let deployment = &deployment;
@@ -55,7 +59,12 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         .await?;
     let after = process_usage::pss(pid)?;
     let each = (after.saturating_sub(before)) as f64 / sockets.len() as f64 / 1024.0;
-    println!("{} idle connections: {each:.2} KiB each (gateway PSS {:.1} -> {:.1} MiB)", sockets.len(), mib(before), mib(after));
+    println!(
+        "{} idle connections: {each:.2} KiB each (gateway PSS {:.1} -> {:.1} MiB)",
+        sockets.len(),
+        mib(before),
+        mib(after)
+    );
     println!("{}", json!({"bench": "idle", "connections": sockets.len(), "kib_per_connection": each}));
     drop(sockets);
     deployment.stop().await

@@ -9,6 +9,9 @@ mod store;
 
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the platform on this machine. Build with --release.
 #[derive(Debug, Parser)]
 enum Command {

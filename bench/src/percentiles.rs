@@ -41,7 +41,13 @@ mod tests {
         for i in (0..=100).rev() {
             samples.add(Duration::from_millis(i));
         }
-        assert!(samples.percentiles([0.0, 50.0, 99.0, 100.0]).iter().zip([0.0, 50.0, 99.0, 100.0]).all(|(a, b)| (a - b).abs() < 0.001));
+        assert!(
+            samples
+                .percentiles([0.0, 50.0, 99.0, 100.0])
+                .iter()
+                .zip([0.0, 50.0, 99.0, 100.0])
+                .all(|(a, b)| (a - b).abs() < 0.001)
+        );
         assert!(Samples::default().percentiles([50.0])[0].abs() < f64::EPSILON);
     }
 }

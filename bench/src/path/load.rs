@@ -31,7 +31,7 @@ pub(super) struct Outcome {
 }
 
 /// How long everything sent may take to arrive.
-const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 
 impl Fleet {
     pub(super) async fn offer(&mut self, load: Load, time: Duration) -> Result<Outcome> {

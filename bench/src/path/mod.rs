@@ -53,7 +53,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         eprintln!("signing up {} members", options.members);
         let mut fleet = Fleet::assemble(&deployment, options.members).await?;
         println!("\n{name}: {} members over {} gateways", options.members, deployment.gateway_ws_urls().len());
-        println!("{:>12} {:>22} {:>22} {:>12} {:>14}", "messages/s", "SEND->ACK p50/p99 ms", "SEND->MSG p50/p99 ms", "deliveries", "CPU us/deliv.");
+        println!(
+            "{:>12} {:>22} {:>22} {:>12} {:>14}",
+            "messages/s", "SEND->ACK p50/p99 ms", "SEND->MSG p50/p99 ms", "deliveries", "CPU us/deliv."
+        );
         fleet.offer(Load::Rate(20), Duration::from_secs(2)).await?; // warm
         let saturation = (options.window > 0).then_some(Load::Window(options.window));
         for load in options.rates.iter().map(|rate| Load::Rate(*rate)).chain(saturation) {
@@ -87,7 +90,11 @@ fn report(deployment: &str, load: Load, outcome: &mut Outcome, cpu: Duration) ->
         Load::Rate(rate) => rate.to_string(),
         Load::Window(_) => format!("max {rate:.0}"),
     };
-    println!("{shown:>12} {:>22} {:>22} {deliveries:>12} {cpu_each:>14.1}", format!("{ack50:.2} / {ack99:.2}"), format!("{msg50:.2} / {msg99:.2}"));
+    println!(
+        "{shown:>12} {:>22} {:>22} {deliveries:>12} {cpu_each:>14.1}",
+        format!("{ack50:.2} / {ack99:.2}"),
+        format!("{msg50:.2} / {msg99:.2}")
+    );
     json!({
         "deployment": deployment, "load": shown, "messages_per_s": rate, "deliveries": deliveries,
         "ack_p50_ms": ack50, "ack_p99_ms": ack99, "message_p50_ms": msg50, "message_p99_ms": msg99,
