@@ -24,7 +24,7 @@ impl ConnectionEvents {
         let control = consumer.control();
         loop {
             let next = tokio::select! {
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => break,
                 next = consumer.next() => next,
             };
             match next {
@@ -36,7 +36,7 @@ impl ConnectionEvents {
                         }
                     };
                     tokio::select! {
-                        () = shutdown.requested() => return,
+                        () = shutdown.requested() => break,
                         () = apply => control.finished(record.partition, record.offset),
                     }
                 }
@@ -47,6 +47,7 @@ impl ConnectionEvents {
                 }
             }
         }
+        consumer.close().await;
     }
 
     async fn apply(&self, record: &Record, connection: &ConnectionRecord) {

@@ -1,6 +1,9 @@
 //! Hints on their way to the gateways, the registry of live connections, and wake-up calls. What is lost here is found
 //! again by seq: the database is the record.
 
+pub mod memory;
+pub mod redis;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -51,7 +54,7 @@ pub struct Batch {
 /// The reading side of one gateway's own stream.
 #[async_trait]
 pub trait StreamReader: Send + 'static {
-    /// Waits up to `block` for entries, at most `max`. An empty batch is the normal end of a quiet wait. After an error
+    /// Waits up to `block` for entries, at most `max`. Cancel safe: what a dropped call had taken comes with a later one. An empty batch is the normal end of a quiet wait. After an error
     /// call again: the reader reconnects, makes a lost stream and group again and reports the gap.
     async fn read(&mut self, max: usize, block: Duration) -> Result<Batch, StreamError>;
 
@@ -79,6 +82,9 @@ pub struct Renewed {
     pub epoch: String,
     /// Another boot holds the lease of this node: two processes run under one name.
     pub held_by: Option<BootId>,
+    /// This call took the lease anew: it had expired (or never been held), and others may have pruned this gateway's
+    /// connections meanwhile. Register everything again.
+    pub taken: bool,
 }
 
 /// Who is connected where. A gateway writes its own connections and nobody else's.
@@ -104,7 +110,8 @@ pub trait Registry: Send + Sync + 'static {
     /// The stored registrations of these connections; `None` where there is none.
     async fn lookup(&self, connections: &[ConnectionId]) -> Result<Vec<Option<Registration>>, StreamError>;
 
-    /// Removes an entry that no living gateway claims.
+    /// Removes those of the user's entries that no living gateway claims: the lease of their node is not held by the boot
+    /// that registered them. Decided and done in one step, so that a gateway that comes back meanwhile loses nothing.
     async fn prune(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), StreamError>;
 }
 
@@ -113,7 +120,8 @@ pub trait Registry: Send + Sync + 'static {
 pub trait Signals: Send + Sync + 'static {
     async fn publish(&self, channel: &str, payload: Bytes) -> Result<(), StreamError>;
 
-    /// Listens to `channels` until dropped. Reconnects by itself; `Signal::Gap` says that some may have been missed.
+    /// Listens to `channels` until dropped. Reconnects by itself; `Signal::Gap` says that some may have been missed. If
+    /// the server is away now, the stream starts with a `Gap` once it is there.
     async fn listen(&self, channels: Vec<String>) -> Result<Box<dyn SignalStream>, StreamError>;
 }
 

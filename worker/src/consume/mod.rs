@@ -117,6 +117,7 @@ pub(crate) async fn run(mut consumer: Box<dyn Consumer>, pipeline: Pipeline, log
             abort.abort();
         }
     }
+    consumer.close().await;
 }
 
 #[cfg(test)]

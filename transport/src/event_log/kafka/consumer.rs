@@ -57,35 +57,13 @@ impl KafkaConsumer {
             finished: Notify::new(),
         });
         let context = Context { shared: shared.clone() };
-        let native: StreamConsumer<Context> = options
-            .consumer(&names.group(group))
-            .create_with_context(context)
-            .map_err(|error| log_error(&error))?;
+        let native: StreamConsumer<Context> =
+            options.consumer(&names.group(group)).create_with_context(context).map_err(|error| log_error(&error))?;
         let full: Vec<String> = topics.iter().map(|topic| names.topic(*topic)).collect();
-        native
-            .subscribe(&full.iter().map(String::as_str).collect::<Vec<_>>())
-            .map_err(|error| log_error(&error))?;
+        native.subscribe(&full.iter().map(String::as_str).collect::<Vec<_>>()).map_err(|error| log_error(&error))?;
         let native = Arc::new(native);
         let committer = tokio::spawn(commit(shared.clone(), Arc::downgrade(&native))).abort_handle();
         Ok(Self { native: Some(native), shared, held: None, committer })
-    }
-
-    fn record(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
-        let partition =
-            TopicPartition { topic: self.shared.names.role(message.topic())?, partition: message.partition() };
-        self.shared.offsets.lock().delivered(partition, message.offset());
-        let headers = message.headers().map(|headers| {
-            let text = |value: Option<&[u8]>| Bytes::copy_from_slice(value.unwrap_or_default());
-            headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
-        });
-        Some(Record {
-            partition,
-            offset: message.offset(),
-            key: message.key().map(Bytes::copy_from_slice),
-            value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-            headers: headers.unwrap_or_default(),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
-        })
     }
 
     /// Commits and leaves the group in the background, because librdkafka blocks while it does.
@@ -97,6 +75,24 @@ impl KafkaConsumer {
             Err(_) => None,
         }
     }
+}
+
+/// Copies a message out of librdkafka; `None` for a topic nobody subscribed to.
+fn record(shared: &Shared, message: &BorrowedMessage<'_>) -> Option<Record> {
+    let partition = TopicPartition { topic: shared.names.role(message.topic())?, partition: message.partition() };
+    shared.offsets.lock().delivered(partition, message.offset());
+    let headers = message.headers().map(|headers| {
+        let bytes = |value: Option<&[u8]>| Bytes::copy_from_slice(value.unwrap_or_default());
+        headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
+    });
+    Some(Record {
+        partition,
+        offset: message.offset(),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        headers: headers.unwrap_or_default(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
+    })
 }
 
 /// Hands what is finished to librdkafka, a few times a second at most, until the consumer is gone.
@@ -144,12 +140,14 @@ impl Consumer for KafkaConsumer {
                     let message = stream.as_mut().poll_next(cx);
                     if let Some(change) = self.shared.changes.lock().pop_front() {
                         if let Poll::Ready(Some(Ok(message))) = &message {
-                            self.held = self.record(message);
+                            self.held = record(&self.shared, message);
                         }
                         return Poll::Ready(Polled::Change(change));
                     }
                     match message {
-                        Poll::Ready(Some(Ok(message))) => Poll::Ready(Polled::Message(Ok(self.record(&message)))),
+                        Poll::Ready(Some(Ok(message))) => {
+                            Poll::Ready(Polled::Message(Ok(record(&self.shared, &message))))
+                        }
                         Poll::Ready(Some(Err(error))) => Poll::Ready(Polled::Message(Err(error))),
                         Poll::Ready(None) => Poll::Ready(Polled::Message(Err(KafkaError::Canceled))),
                         Poll::Pending => Poll::Pending,
@@ -214,11 +212,11 @@ impl ConsumerControl for Control {
     }
 
     fn pause(&self, partition: TopicPartition) {
-        self.with_list(partition, |native, list| native.pause(list));
+        self.with_list(partition, rdkafka::consumer::Consumer::pause);
     }
 
     fn resume(&self, partition: TopicPartition) {
-        self.with_list(partition, |native, list| native.resume(list));
+        self.with_list(partition, rdkafka::consumer::Consumer::resume);
     }
 
     fn lag(&self) -> u64 {

@@ -32,11 +32,7 @@ impl Shared {
     pub(super) fn native_list(&self, offsets: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (partition, next) in offsets {
-            list.add_partition_offset(
-                &self.names.topic(partition.topic),
-                partition.partition,
-                Offset::Offset(*next),
-            )?;
+            list.add_partition_offset(&self.names.topic(partition.topic), partition.partition, Offset::Offset(*next))?;
         }
         Ok(list)
     }
@@ -76,8 +72,22 @@ impl ClientContext for Context {
     }
 }
 
+/// The context of producers: their logs.
+#[derive(Clone)]
+pub(super) struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        forward_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+    }
+}
+
 /// librdkafka's own log lines. It calls "error" what it retries by itself.
-pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, message, "librdkafka");
@@ -92,11 +102,7 @@ impl ConsumerContext for Context {
         let partitions = self.shared.partitions(list);
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             for place in partitions.iter().filter(|place| is_ephemeral(place.topic)) {
-                let _ = list.set_partition_offset(
-                    &self.shared.names.topic(place.topic),
-                    place.partition,
-                    Offset::End,
-                );
+                let _ = list.set_partition_offset(&self.shared.names.topic(place.topic), place.partition, Offset::End);
             }
             self.shared.offsets.lock().assign(&partitions);
             // A partition paused in an earlier assignment starts unpaused in this one.

@@ -54,7 +54,6 @@ fn log_error(error: &KafkaError) -> LogError {
             Some(
                 Code::MessageSizeTooLarge
                 | Code::InvalidMessageSize
-                | Code::RecordListTooLarge
                 | Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::ClusterAuthorizationFailed

@@ -1,6 +1,6 @@
 //! The appending side: one producer that never gives up, and one for ephemera that gives up soon.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use chatcluster_contracts::topics::{Names, Topic};
@@ -13,7 +13,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::{KafkaOptions, log_error};
+use super::{KafkaOptions, context::Logged, log_error};
 use crate::event_log::{LogError, NewRecord, Producer, is_ephemeral};
 
 /// Between two looks at a full queue of librdkafka, which tells nobody when it has room again.
@@ -24,14 +24,14 @@ pub(super) struct KafkaProducer {
     names: Names,
     durable_config: ClientConfig,
     durable: Mutex<Durable>,
-    ephemeral: FutureProducer,
+    ephemeral: FutureProducer<Logged>,
 }
 
 /// An idempotent producer that met a fatal error (the brokers lost data) never sends again, so it is replaced.
 #[derive(Clone)]
 struct Durable {
     generation: u64,
-    producer: FutureProducer,
+    producer: FutureProducer<Logged>,
 }
 
 impl fmt::Debug for KafkaProducer {
@@ -43,12 +43,12 @@ impl fmt::Debug for KafkaProducer {
 impl KafkaProducer {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self, LogError> {
         let durable_config = options.durable_producer();
-        let producer = durable_config.create().map_err(|error| log_error(&error))?;
+        let producer = durable_config.create_with_context(Logged).map_err(|error| log_error(&error))?;
         Ok(Self {
             names: options.names(),
             durable_config,
             durable: Mutex::new(Durable { generation: 0, producer }),
-            ephemeral: options.ephemeral_producer().create().map_err(|error| log_error(&error))?,
+            ephemeral: options.ephemeral_producer().create_with_context(Logged).map_err(|error| log_error(&error))?,
         })
     }
 
@@ -80,7 +80,7 @@ impl KafkaProducer {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             let mut durable = self.durable.lock();
             if durable.generation == generation {
-                match self.durable_config.create() {
+                match self.durable_config.create_with_context(Logged) {
                     Ok(producer) => {
                         tracing::warn!(%error, "kafka producer met a fatal error and was replaced");
                         *durable = Durable { generation: generation + 1, producer };
@@ -135,16 +135,6 @@ impl Producer for KafkaProducer {
             },
             Ok(Err(error)) => Err(log_error(&error)),
             Err(error) => Err(LogError::Unavailable(error.to_string())),
-        }
-    }
-}
-
-/// Waits until everything handed over was delivered or `timeout` has passed: for the end of a process.
-impl Drop for KafkaProducer {
-    fn drop(&mut self) {
-        let durable = Arc::new(self.durable.lock().producer.clone());
-        if durable.in_flight_count() > 0 {
-            let _ = durable.flush(Duration::from_secs(1));
         }
     }
 }

@@ -48,7 +48,7 @@ fn declared(names: &Names, replicas: u32) -> Vec<Declared> {
             ("cleanup.policy", "delete".to_owned()),
             ("retention.ms", retention.as_millis().to_string()),
             ("segment.ms", segment.as_millis().to_string()),
-            // One replica may be away: two of three, one of two would lose acknowledged records.
+            // One broker may be away without stopping writes: two of three, and with fewer than three only one.
             ("min.insync.replicas", replicas.saturating_sub(1).clamp(1, 2).to_string()),
             ("unclean.leader.election.enable", "false".to_owned()),
         ]

@@ -1,0 +1,90 @@
+//! The gateway streams on Redis 6.2 or later.
+//!
+//! Three kinds of connections: one shared by all pipelines, one for each blocking reader, one for each Pub/Sub
+//! listener. All reconnect by themselves.
+//!
+//! Registry entries have no expiry. Keeping a million entries alive by EXPIRE would cost more than all their events;
+//! an entry lives as long as the lease of its gateway says, and whoever meets one of an expired lease prunes it: the
+//! workers, who look before they route, and their comparison with core, which knows every connection there was.
+
+mod connection;
+mod options;
+mod reader;
+mod registry;
+mod reply;
+mod signals;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chatcluster_contracts::{
+    ids::{BootId, Node},
+    redis_keys::Keys,
+};
+use redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+
+use self::connection::SharedConnection;
+pub use self::options::RedisOptions;
+use super::{GatewayStreams, Registry, Signals, StreamError, StreamReader, StreamWriter};
+
+/// Redis as the gateway streams. Opening it connects to nothing yet.
+#[derive(Debug, Clone)]
+pub struct RedisStreams {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    keys: Keys,
+    shared: SharedConnection,
+}
+
+impl RedisStreams {
+    /// Fails when the URL or the authorities' file is not valid.
+    pub fn new(options: &RedisOptions) -> Result<Self, StreamError> {
+        let client = options.client()?;
+        let shared = SharedConnection::new(client.clone());
+        Ok(Self { inner: Arc::new(Inner { client, keys: options.keys(), shared }) })
+    }
+}
+
+#[async_trait]
+impl GatewayStreams for RedisStreams {
+    fn writer(&self) -> Arc<dyn StreamWriter> {
+        self.inner.clone()
+    }
+
+    fn registry(&self) -> Arc<dyn Registry> {
+        self.inner.clone()
+    }
+
+    fn signals(&self) -> Arc<dyn Signals> {
+        self.inner.clone()
+    }
+
+    async fn open_reader(&self, node: &Node, boot: &BootId) -> Result<Box<dyn StreamReader>, StreamError> {
+        Ok(Box::new(reader::RedisReader::open(self.inner.clone(), node, boot).await?))
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    async fn check(&self) -> Result<(), StreamError> {
+        let mut ping = redis::Pipeline::with_capacity(1);
+        ping.cmd("PING");
+        self.inner.shared.run::<(String,)>(&ping).await.map(drop)
+    }
+}
+
+/// Sorts what Redis says into "try again" and "give up".
+fn stream_error(error: &RedisError) -> StreamError {
+    let refused = match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => true,
+        ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::NoPerm),
+        _ => matches!(error.code(), Some("WRONGTYPE" | "WRONGPASS" | "NOAUTH")),
+    };
+    if refused { StreamError::Refused(error.to_string()) } else { StreamError::Unavailable(error.to_string()) }
+}
