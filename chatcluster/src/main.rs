@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<()> {
     match config::parse::<Cli>().command {
         Command::Run(options) => chatcluster::run::run(*options).await,
-        Command::Topics(command) => chatcluster::topics::run(command).await,
+        Command::Topics(command) => chatcluster::topics::run(*command).await,
         Command::Openapi => chatcluster::openapi::print(),
     }
 }

@@ -97,6 +97,8 @@ pub enum Group {
 }
 
 impl Group {
+    pub const ALL: [Self; 4] = [Self::Fanout, Self::Rooms, Self::Ingest, Self::Connections];
+
     pub const fn default_name(self) -> &'static str {
         match self {
             Self::Fanout => "fanout-worker-group",

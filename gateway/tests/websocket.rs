@@ -12,11 +12,11 @@ fn frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => out.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..=0xffff => {
-            out.push(0x80 | 126);
+            out.push(0xfe);
             out.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
-            out.push(0x80 | 127);
+            out.push(0xff);
             out.extend((length as u64).to_be_bytes());
         }
     }
@@ -65,7 +65,7 @@ fn every_breach_of_the_protocol_has_its_name() {
     assert_eq!(violation_of(&frame(0x80, b"x", M)), Some(Violation::Fragmentation));
     let twice = [frame(0x01, b"a", M), frame(0x81, b"b", M)].concat();
     assert_eq!(violation_of(&twice), Some(Violation::Fragmentation));
-    assert_eq!(violation_of(&[0x81, 0x80 | 126, 0, 5, 0, 0, 0, 0]), Some(Violation::Length));
+    assert_eq!(violation_of(&[0x81, 0xfe, 0, 5, 0, 0, 0, 0]), Some(Violation::Length));
     assert_eq!(violation_of(&frame(0x82, b"x", M)), Some(Violation::Binary));
     assert_eq!(violation_of(&frame(0x88, &[3], M)), Some(Violation::CloseCode), "half a code");
     for code in [0u16, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
@@ -86,7 +86,7 @@ fn bad_text_is_refused_at_its_first_wrong_byte() {
 
 #[test]
 fn a_message_over_the_cap_is_refused_by_its_header_alone() {
-    let mut declared = vec![0x81, 0x80 | 127];
+    let mut declared = vec![0x81, 0xff];
     declared.extend((1u64 << 20).to_be_bytes());
     declared.extend(M);
     assert_eq!(violation_of(&declared), Some(Violation::TooBig));

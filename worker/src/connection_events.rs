@@ -67,8 +67,8 @@ impl ConnectionEvents {
         if known.into_iter().flatten().next().is_some() || !self.boot_lives(connection).await? {
             return Ok(());
         }
-        // an add that is older than its connection's end must not bring it back: removal comes later in the log, and
-        // whoever reads it prunes again
+        // an add read again after its connection's end leaves an entry that costs its living gateway a needless
+        // recipient, until that boot ends; an entry withheld would cost a session its events
         self.metrics.repaired.inc();
         self.registry.register(&[registration(connection)]).await
     }

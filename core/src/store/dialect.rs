@@ -8,8 +8,9 @@ use sqlx::{
     migrate::Migrator,
 };
 
-static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+/// Migrations expand first and contract a release later, so a process of the release before may start on a newer schema.
+static MYSQL: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/mysql") };
+static SQLITE: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/sqlite") };
 
 /// How long a caller waits for a free connection before the database counts as away.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +54,9 @@ impl Dialect {
     /// Settings of every connection.
     pub(super) async fn prepare(self, connection: &mut AnyConnection, read_only: bool) -> Result<(), sqlx::Error> {
         let settings = match self {
-            Self::MySql => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 5",
+            Self::MySql => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET SESSION innodb_lock_wait_timeout = 5"
+            }
             Self::Sqlite if read_only => "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON",
             Self::Sqlite => {
                 "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
@@ -103,10 +106,5 @@ impl Dialect {
             Self::MySql => "INSERT IGNORE INTO",
             Self::Sqlite => "INSERT OR IGNORE INTO",
         }
-    }
-
-    /// INSERT that replaces the row of the same key.
-    pub(super) const fn replace(self) -> &'static str {
-        "REPLACE INTO"
     }
 }

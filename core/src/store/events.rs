@@ -1,10 +1,6 @@
 //! The ordered log of conversations: `conversation_events`.
 
-use chatcluster_contracts::{
-    event::Event,
-    ids::ConversationId,
-    seq::Seq,
-};
+use chatcluster_contracts::{event::Event, ids::ConversationId, seq::Seq};
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 

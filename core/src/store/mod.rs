@@ -25,12 +25,12 @@ use sqlx::{AnyPool, any::AnyConnectOptions};
 
 pub use acks::MemberMarks;
 pub use connections::LiveConnection;
-pub use conversations::{NewConversation, Overview};
+pub use conversations::{MAX_CONVERSATIONS, NewConversation, Overview};
 pub(crate) use error::Failure;
 pub use error::StoreError;
-pub use events::{StoredEvent, EventPage};
-pub use members::{Access, Membership};
-pub use messages::{HistoryPage, MessageRow};
+pub use events::{EventPage, MAX_EVENTS, StoredEvent};
+pub use members::{Access, MAX_MEMBERS, Membership};
+pub use messages::{HistoryPage, MAX_HISTORY, MessageRow};
 pub use outbox::{OutboxDepth, OutboxRow};
 pub use sessions::{Redeemed, RefreshUse, Ticket};
 pub use users::{Credentials, User};
@@ -54,14 +54,21 @@ pub struct StoreOptions {
     pub pool_size: u32,
 }
 
-#[derive(Debug)]
-struct Inner {
+/// What every transaction needs besides its connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
     dialect: Dialect,
-    read: AnyPool,
-    write: AnyPool,
     names: Names,
     shards: u32,
     wake: Wake,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: Context,
+    /// On MySQL the same pool as `write`.
+    read: AnyPool,
+    write: AnyPool,
     lanes: Lanes,
 }
 
@@ -71,7 +78,7 @@ pub struct Store(Arc<Inner>);
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("dialect", &self.0.dialect).finish_non_exhaustive()
+        f.debug_struct("Store").field("dialect", &self.0.context.dialect).finish_non_exhaustive()
     }
 }
 
@@ -101,22 +108,19 @@ impl Store {
                 (dialect.pool(&connect, options.pool_size.max(2), true), dialect.pool(&connect, 1, false), 1)
             }
         };
-        let wake = Wake::new(options.outbox_shards);
-        let context = append::Context {
+        let context = Context {
             dialect,
             names: options.names.clone(),
             shards: options.outbox_shards,
-            wake: wake.clone(),
+            wake: Wake::new(options.outbox_shards),
         };
         let lanes = Lanes::start(lanes, &connect, &write, &context);
-        let (names, shards) = (options.names.clone(), options.outbox_shards);
-        Ok(Self(Arc::new(Inner { dialect, read, write, names, shards, wake, lanes })))
+        Ok(Self(Arc::new(Inner { context, read, write, lanes })))
     }
 
     /// Brings the schema up to date. Several processes may do this at once.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        let mut connection = self.0.write.acquire().await?;
-        Ok(self.0.dialect.migrator().run(&mut *connection).await?)
+        Ok(self.0.context.dialect.migrator().run(&self.0.write).await?)
     }
 
     /// Can the database be reached, and written to as far as one can tell?
@@ -127,19 +131,24 @@ impl Store {
     }
 
     pub fn names(&self) -> &Names {
-        &self.0.names
+        &self.0.context.names
     }
 
     pub fn outbox_shards(&self) -> u32 {
-        self.0.shards
+        self.0.context.shards
     }
 
     /// What the commits of this store announce.
     pub fn wake(&self) -> &Wake {
-        &self.0.wake
+        &self.0.context.wake
     }
 
-    /// Lets the lanes finish what they have and closes every connection.
+    /// Takes no more sends and lets the lanes finish what they have.
+    pub async fn close_lanes(&self) {
+        self.0.lanes.close().await;
+    }
+
+    /// The same, and closes every connection.
     pub async fn close(&self) {
         self.0.lanes.close().await;
         self.0.write.close().await;

@@ -20,7 +20,7 @@ use super::{
 use crate::{clock, domain::conversation::Conversation};
 
 /// Runs of a transaction that keeps losing against others.
-pub(super) const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 5;
 
 pub(super) struct Write {
     transaction: Transaction<'static, Any>,
@@ -36,19 +36,26 @@ impl Store {
         let transaction = self.0.write.begin_with(context.dialect.begin()).await?;
         Ok(Write { transaction, context, shards: Vec::new(), now: clock::now() })
     }
+}
 
-    /// Runs `once` until it does not lose a race, at most [`ATTEMPTS`] times.
-    pub(super) async fn retrying<T>(&self, mut once: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        let mut left = ATTEMPTS;
-        loop {
-            left -= 1;
-            match once().await {
-                Err(error) if error.is_contention() && left > 0 => {
-                    tracing::debug!(%error, "transaction lost a race; running it again");
-                }
-                other => return other,
-            }
+/// Counts the runs of a transaction that may lose against others.
+pub(super) struct Retry {
+    left: usize,
+}
+
+impl Retry {
+    pub(super) fn new() -> Self {
+        Self { left: ATTEMPTS - 1 }
+    }
+
+    /// Was a race lost, and is another run worth it?
+    pub(super) fn again(&mut self, error: &StoreError) -> bool {
+        let again = error.is_contention() && self.left > 0;
+        if again {
+            self.left -= 1;
+            tracing::debug!(%error, "transaction lost a race; running it again");
         }
+        again
     }
 }
 

@@ -20,8 +20,11 @@ use crate::{
     metrics::{TopicLabel, WorkerMetrics},
     plan::{Resolved, plan},
     publish::{Publisher, until_done},
-    resolve::{Connections, CoreClient, Members},
+    resolve::{Connections, CoreAway, CoreClient, Members},
 };
+
+/// How often core may deny a conversation before its record is given up.
+const UNKNOWN_TRIES: u32 = 3;
 
 /// Everything a partition's task works with. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +89,10 @@ impl Pipeline {
                     {
                         traced.push((*trace, head.conversation_id.clone(), head.seq, record.timestamp_ms));
                     }
-                    resolved.push(self.resolve(work, members).await);
+                    match self.resolve(work, members).await {
+                        Ok(known) => resolved.push(known),
+                        Err(error) => self.dead_letters.keep(record, &error.to_string()).await,
+                    }
                 }
                 Err(error) => self.dead_letters.keep(record, &error.to_string()).await,
             }
@@ -118,15 +124,21 @@ impl Pipeline {
         }
     }
 
-    /// Asks until it knows: while core is away the partition waits, and with it everything that must stay in order.
-    async fn resolve(&self, work: Work, members: &mut Members) -> Resolved {
-        match work {
+    /// Asks until it knows: while core is away the partition waits, and with it everything that must stay in order. An
+    /// event of a conversation that core knows nothing of, asked several times, must not hold the partition for ever.
+    async fn resolve(&self, work: Work, members: &mut Members) -> Result<Resolved, CoreAway> {
+        Ok(match work {
             Work::Direct { user, payload } => Resolved::Direct { user, payload },
             Work::Event { head, payload, trace } => {
+                let mut unknown = 0;
                 let found = loop {
                     match members.entitled(&head).await {
                         Ok(found) => break found,
-                        Err(error) => self.pause_for_core(&error).await,
+                        Err(error @ CoreAway::Unknown(_)) if unknown >= UNKNOWN_TRIES => return Err(error),
+                        Err(error) => {
+                            unknown += u32::from(matches!(error, CoreAway::Unknown(_)));
+                            self.pause_for_core(&error).await;
+                        }
                     }
                 };
                 Resolved::Event { head, payload, trace, members: found }
@@ -136,10 +148,10 @@ impl Pipeline {
                 let found = members.present(&conversation).await.unwrap_or_else(|_| Arc::from([]));
                 Resolved::Typing { conversation, payload, members: found, typist }
             }
-        }
+        })
     }
 
-    async fn pause_for_core(&self, error: &crate::resolve::CoreAway) {
+    async fn pause_for_core(&self, error: &CoreAway) {
         self.metrics().retried("members");
         tracing::debug!(%error, open = self.core.is_open(), "members are asked for again");
         tokio::time::sleep(std::time::Duration::from_millis(rand::random_range(50..150))).await;

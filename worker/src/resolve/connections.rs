@@ -19,8 +19,9 @@ pub type Routes = HashMap<UserId, Vec<Node>>;
 /// The registry as workers ask it. Shared by all partitions.
 pub struct Connections {
     registry: Arc<dyn Registry>,
-    /// Node -> when its lease was looked at, and whether it was held.
-    leases: Mutex<HashMap<String, (Instant, bool)>>,
+    /// Node -> when its lease was last seen held. Only living gateways are remembered: one that just took its lease and
+    /// registered a session must not be passed over because it was dead a moment ago.
+    leases: Mutex<HashMap<String, Instant>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -59,20 +60,19 @@ impl Connections {
     /// Those of the nodes whose lease is held.
     async fn alive(&self, nodes: impl Iterator<Item = &String>) -> Result<HashMap<String, Node>, StreamError> {
         let nodes: BTreeSet<&String> = nodes.collect();
-        let unknown: Vec<String> = {
-            let leases = self.leases.lock();
-            let fresh = |node: &&&String| leases.get(**node).is_none_or(|(at, _)| at.elapsed() > LEASE_BELIEVED);
-            nodes.iter().filter(fresh).map(|node| (*node).clone()).collect()
+        let (mut held, unknown): (Vec<String>, Vec<String>) = {
+            let mut leases = self.leases.lock();
+            leases.retain(|_, seen| seen.elapsed() <= LEASE_BELIEVED);
+            nodes.into_iter().cloned().partition(|node| leases.contains_key(node))
         };
         if !unknown.is_empty() {
             let holders = self.registry.lease_holders(&unknown).await?;
             let (mut leases, now) = (self.leases.lock(), Instant::now());
-            // gateways come and go under new names: forget those not asked about for long
-            leases.retain(|_, (at, _)| at.elapsed() < LEASE_BELIEVED * 60);
-            leases.extend(unknown.into_iter().zip(holders).map(|(node, holder)| (node, (now, holder.is_some()))));
+            for (node, _) in unknown.into_iter().zip(holders).filter(|(_, holder)| holder.is_some()) {
+                leases.insert(node.clone(), now);
+                held.push(node);
+            }
         }
-        let leases = self.leases.lock();
-        let held = nodes.into_iter().filter(|node| leases.get(*node).is_some_and(|(_, held)| *held));
-        Ok(held.filter_map(|node| Some((node.clone(), Node::parse(node).ok()?))).collect())
+        Ok(held.into_iter().filter_map(|name| Some((name.clone(), Node::parse(&name).ok()?))).collect())
     }
 }

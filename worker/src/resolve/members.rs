@@ -14,7 +14,7 @@ use chatcluster_contracts::{
 use chatcluster_service::{health::Dependency, rpc::ServiceToken};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tonic::{service::interceptor::InterceptedService, transport::Channel};
+use tonic::{Code, service::interceptor::InterceptedService, transport::Channel};
 
 use super::member_cache::{Change, MemberCache, MemberList};
 use crate::breaker::Breaker;
@@ -36,6 +36,9 @@ pub(crate) enum CoreAway {
     Call(String),
     #[error("core was away a moment ago and is not asked again yet")]
     Open,
+    /// Core is there and says so.
+    #[error("core knows no such conversation: {0}")]
+    Unknown(String),
 }
 
 /// Core as every partition asks it: bounded, and left alone while it is away.
@@ -70,6 +73,11 @@ impl CoreClient {
         let mut client = self.client.clone();
         let answer = match tokio::time::timeout(PATIENCE, client.get_members_at(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => {
+                // an answer like any other as far as core's health goes
+                self.breaker.lock().success();
+                return Err(CoreAway::Unknown(status.message().to_owned()));
+            }
             Ok(Err(status)) => Err(format!("{:?}: {}", status.code(), status.message())),
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),
         };

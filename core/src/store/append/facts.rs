@@ -17,11 +17,7 @@ use crate::{
     },
 };
 
-pub(super) async fn read(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    sends: &[NewMessage],
-) -> Result<Facts> {
+pub(super) async fn read(connection: &mut AnyConnection, dialect: Dialect, sends: &[NewMessage]) -> Result<Facts> {
     let mut facts = Facts { conversations: lock(connection, dialect, sends).await?, ..Facts::default() };
     members_and_known(connection, sends, &mut facts).await?;
     let roots: BTreeSet<&MessageId> = sends.iter().filter_map(|send| send.thread_root_id.as_ref()).collect();

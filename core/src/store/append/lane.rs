@@ -23,7 +23,10 @@ const ATTEMPTS: usize = 5;
 /// Where a lane's transactions run.
 pub(super) enum Link {
     /// A connection of the lane's own, with its prepared statements; opened when needed.
-    Own { options: AnyConnectOptions, connection: Option<AnyConnection> },
+    Own {
+        options: AnyConnectOptions,
+        connection: Option<AnyConnection>,
+    },
     Shared(AnyPool),
 }
 
@@ -66,13 +69,12 @@ impl Link {
         context: &Context,
         sends: &[NewMessage],
     ) -> Result<Vec<Outcome>> {
-        let mut connection = match kept {
-            Some(connection) => connection,
-            None => {
-                let mut connection = options.connect().await?;
-                context.dialect.prepare(&mut connection, false).await?;
-                connection
-            }
+        let mut connection = if let Some(connection) = kept {
+            connection
+        } else {
+            let mut connection = options.connect().await?;
+            context.dialect.prepare(&mut connection, false).await?;
+            connection
         };
         let result = batch::run(&mut connection, context, sends).await;
         if result.as_ref().err().is_none_or(StoreError::is_contention) {

@@ -13,7 +13,10 @@ use chatcluster_contracts::problem::{Code, Problem};
 use parking_lot::Mutex;
 use sqlx::{AnyPool, any::AnyConnectOptions};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::JoinHandle,
 };
 
@@ -39,6 +42,21 @@ struct Job {
     message: NewMessage,
     queued_at: Instant,
     answer: oneshot::Sender<Outcome>,
+}
+
+fn away() -> Problem {
+    Problem::new(Code::Unavailable, "sends cannot be stored now; try again with the same clientMsgId")
+}
+
+/// A send that has its place in the queue.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Outcome>);
+
+impl Pending {
+    /// Waits until the send is durable or refused.
+    pub async fn stored(self) -> Result<Stored, Problem> {
+        self.0.await.unwrap_or_else(|_| Err(away()))
+    }
 }
 
 pub(super) struct Lanes {
@@ -73,15 +91,19 @@ impl Lanes {
         Self { queues: Mutex::new(queues), tasks: Mutex::new(tasks), count, metrics }
     }
 
-    async fn send(&self, message: NewMessage) -> Outcome {
-        let away = || Problem::new(Code::Unavailable, "sends cannot be stored now; try again with the same clientMsgId");
+    async fn enqueue(&self, message: NewMessage) -> Result<Pending, Problem> {
         let lane = shard::of(message.conversation_id.as_str(), self.count) as usize;
         let queue = self.queues.lock().get(lane).cloned().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
         let job = Job { message, queued_at: Instant::now(), answer };
-        queue.send_timeout(job, QUEUE_TIMEOUT).await.map_err(|_| away())?;
-        drop(queue);
-        answered.await.unwrap_or_else(|_| Err(away()))
+        // At once when there is room: callers that queue one after the other keep their order even if the scheduler
+        // would make one of them yield.
+        match queue.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => queue.send_timeout(job, QUEUE_TIMEOUT).await.map_err(|_| away())?,
+            Err(TrySendError::Closed(_)) => return Err(away()),
+        }
+        Ok(Pending(answered))
     }
 
     /// Takes no more sends and waits for those taken.
@@ -101,7 +123,13 @@ impl Store {
     /// message is durable and its event is in the outbox. An `unavailable` may have been stored all the same: a retry
     /// with the same client message id tells.
     pub async fn send(&self, message: NewMessage) -> Result<Stored, Problem> {
-        self.0.lanes.send(message).await
+        self.enqueue(message).await?.stored().await
+    }
+
+    /// The first half of [`send`](Self::send): waits for a place in the queue. Sends of one sender to one conversation
+    /// are stored in the order in which they were queued.
+    pub async fn enqueue(&self, message: NewMessage) -> Result<Pending, Problem> {
+        self.0.lanes.enqueue(message).await
     }
 
     pub fn send_metrics(&self) -> &SendMetrics {

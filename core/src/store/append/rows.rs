@@ -49,8 +49,8 @@ async fn messages(connection: &mut AnyConnection, sends: &[NewMessage], plan: &P
     ));
     for (index, stored) in &plan.appended {
         let send = &sends[*index];
-        let attachments = (!send.attachment_ids.is_empty())
-            .then(|| serde_json::to_string(&send.attachment_ids).unwrap_or_default());
+        let attachments =
+            (!send.attachment_ids.is_empty()).then(|| serde_json::to_string(&send.attachment_ids).unwrap_or_default());
         inserting = inserting
             .bind(stored.message_id.as_str())
             .bind(stored.conversation_id.as_str())

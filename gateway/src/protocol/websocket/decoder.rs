@@ -220,7 +220,7 @@ impl Decoder {
 /// Section 5.3: byte `i` of the payload is masked with byte `i % 4` of the key.
 fn unmask_into(target: &mut Vec<u8>, bytes: &[u8], mask: [u8; 4], offset: usize) {
     let key = [0, 1, 2, 3].map(|i| mask[(offset + i) % 4]);
-    target.reserve_exact(bytes.len());
+    target.reserve(bytes.len());
     let mut chunks = bytes.chunks_exact(4);
     for chunk in &mut chunks {
         target.extend_from_slice(&[chunk[0] ^ key[0], chunk[1] ^ key[1], chunk[2] ^ key[2], chunk[3] ^ key[3]]);

@@ -61,3 +61,43 @@ pub(super) async fn trim(shared: &Arc<Shared>, place: (String, i32), expired_bef
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event_log::{Consumed, EventLog, NewRecord, embedded::EmbeddedLog, partitioner::partition_of};
+
+    #[tokio::test]
+    async fn expired_records_go_and_offsets_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log.db");
+        let record = |n: usize| NewRecord {
+            topic: Topic::Messages,
+            dead_letter: false,
+            key: "c1".to_owned(),
+            value: Bytes::from(n.to_string()),
+            headers: Vec::new(),
+        };
+        let count = usize::try_from(BATCH).unwrap() + 50;
+        let place = ("message.all".to_owned(), partition_of(b"c1", Topic::Messages.partitions()));
+        {
+            let log = EmbeddedLog::open(&file).await.unwrap();
+            log.producer().append((0..count).map(record).collect()).await;
+            assert_eq!(trim(&log.shared, place.clone(), now_ms() - 60_000).await, 0, "they are young");
+            let removed = trim(&log.shared, place.clone(), now_ms() + 60_000).await;
+            assert_eq!(removed, u64::try_from(count).unwrap(), "more than one batch");
+        }
+        let log = EmbeddedLog::open(&file).await.unwrap();
+        log.producer().append(vec![record(count)]).await;
+        let mut consumer =
+            log.subscribe(chatcluster_contracts::topics::Group::Fanout, &[Topic::Messages]).await.unwrap();
+        let first = loop {
+            if let Consumed::Record(record) = consumer.next().await.unwrap() {
+                break record;
+            }
+        };
+        assert_eq!(first.offset, i64::try_from(count).unwrap(), "an offset is never given twice");
+    }
+}

@@ -1,11 +1,16 @@
 //! Creates the topics of the contracts where no operator does: `chatcluster topics apply`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chatcluster_contracts::topics::{DEAD_LETTER_RETENTION, Names, Topic};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    metadata::MetadataTopic,
     types::RDKafkaErrorCode,
 };
 
@@ -13,6 +18,8 @@ use super::{KafkaOptions, log_error};
 use crate::event_log::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two looks whether new topics are served.
+const SERVED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,28 +78,53 @@ fn declared(names: &Names, replicas: u32) -> Vec<Declared> {
     all
 }
 
-/// Creates what is missing and reports all. May be repeated at any time. `replication` is the number of copies of each
-/// partition; without it three, or as many as there are brokers.
-pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<Vec<Applied>, LogError> {
-    let admin: AdminClient<DefaultClientContext> = options.admin().create().map_err(|error| log_error(&error))?;
-    let (admin, found, brokers) = tokio::task::spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
-        let found: HashMap<String, u32> = metadata
-            .topics()
-            .iter()
-            .map(|topic| (topic.name().to_owned(), u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)))
-            .collect();
-        Ok((admin, found, u32::try_from(metadata.brokers().len()).unwrap_or(1)))
+type Admin = AdminClient<DefaultClientContext>;
+
+/// What the brokers serve now.
+struct Served {
+    /// Partitions that have a leader, by topic.
+    topics: HashMap<String, u32>,
+    brokers: u32,
+}
+
+async fn served(admin: Arc<Admin>) -> Result<Served, LogError> {
+    let looking = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT));
+    let metadata =
+        looking.await.map_err(|error| LogError::Unavailable(error.to_string()))?.map_err(|error| log_error(&error))?;
+    let led = |topic: &MetadataTopic| topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+    let topics = metadata.topics().iter();
+    Ok(Served {
+        topics: topics.map(|topic| (topic.name().to_owned(), u32::try_from(led(topic)).unwrap_or(u32::MAX))).collect(),
+        brokers: u32::try_from(metadata.brokers().len()).unwrap_or(1),
     })
-    .await
-    .map_err(|error| LogError::Unavailable(error.to_string()))?
-    .map_err(|error| log_error(&error))?;
+}
+
+/// Waits until the brokers serve what was created: the controller answers before they have heard of it, and whoever
+/// starts in between would be told that its topics do not exist.
+async fn until_served(admin: &Arc<Admin>, created: &[&Declared]) -> Result<(), LogError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let now = served(admin.clone()).await?;
+        let waiting = created.iter().find(|topic| now.topics.get(&topic.name) != Some(&topic.partitions));
+        let Some(topic) = waiting else { return Ok(()) };
+        if Instant::now() > deadline {
+            return Err(LogError::Unavailable(format!("topic {} was created but is not served", topic.name)));
+        }
+        tokio::time::sleep(SERVED_PAUSE).await;
+    }
+}
+
+/// Creates what is missing, waits until it can be used, and reports all. May be repeated at any time. `replication` is
+/// the number of copies of each partition; without it three, or as many as there are brokers.
+pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<Vec<Applied>, LogError> {
+    let admin: Arc<Admin> = Arc::new(options.admin().create().map_err(|error| log_error(&error))?);
+    let Served { topics: found, brokers } = served(admin.clone()).await?;
 
     let replicas = replication.unwrap_or(brokers.min(3)).max(1);
     let declared = declared(&options.names(), replicas);
-    let missing: Vec<NewTopic<'_>> = declared
+    let missing: Vec<&Declared> = declared.iter().filter(|topic| !found.contains_key(&topic.name)).collect();
+    let new: Vec<NewTopic<'_>> = missing
         .iter()
-        .filter(|topic| !found.contains_key(&topic.name))
         .map(|topic| {
             let replication = TopicReplication::Fixed(i32::try_from(replicas).unwrap_or(i32::MAX));
             let new = NewTopic::new(&topic.name, i32::try_from(topic.partitions).unwrap_or(i32::MAX), replication);
@@ -101,7 +133,7 @@ pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<V
         .collect();
     if !missing.is_empty() {
         let results = admin
-            .create_topics(&missing, &AdminOptions::new().operation_timeout(Some(TIMEOUT)))
+            .create_topics(&new, &AdminOptions::new().operation_timeout(Some(TIMEOUT)))
             .await
             .map_err(|error| log_error(&error))?;
         for result in results {
@@ -111,6 +143,7 @@ pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<V
                 Err((name, code)) => return Err(LogError::Refused(format!("creating topic {name}: {code}"))),
             }
         }
+        until_served(&admin, &missing).await?;
     }
     Ok(declared
         .into_iter()

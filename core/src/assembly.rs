@@ -1,0 +1,268 @@
+//! Puts core together from its settings and the parts it is given, and takes it down in order.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::Router;
+use chatcluster_contracts::topics::{Names, Topic, is_valid_name};
+use chatcluster_service::{
+    health::{Dependency, Health},
+    metrics::Metrics,
+    tokens::Verifier,
+    trace::TraceSource,
+};
+use chatcluster_transport::{
+    event_log::{EventLog, Producer},
+    gateway_streams::GatewayStreams,
+};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{
+    identity::{Identity, IdentityOptions, keys::SigningKey},
+    metrics::RelayMetrics,
+    options::{CoreOptions, TokenOptions},
+    outbox::relay::{Relay, RelayParts},
+    rest::{self, Api},
+    rpc::{self, Rpc},
+    store::{Store, StoreOptions},
+};
+
+const MIGRATE_RETRY: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+const PRUNE_BOOTS_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_SESSIONS_EVERY: Duration = Duration::from_mins(10);
+
+/// What core is given: the log it writes to, the signals it shares, and where it shows its state.
+pub struct Parts {
+    pub log: Arc<dyn EventLog>,
+    pub streams: Arc<dyn GatewayStreams>,
+    /// Topic names; the log's own.
+    pub names: Names,
+    pub health: Health,
+    pub metrics: Metrics,
+    /// Used when the options name no node.
+    pub node: String,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// Core at work: mount [`router`](Self::router) and [`grpc`](Self::grpc) where they are to be served, then
+/// [`stop`](Self::stop) after the servers have.
+#[derive(Debug)]
+pub struct Core {
+    store: Store,
+    verifier: Verifier,
+    router: Router,
+    grpc: Routes,
+    streams_stop: CancellationToken,
+    stop: CancellationToken,
+    migrated: watch::Receiver<bool>,
+    background: JoinHandle<()>,
+}
+
+impl Core {
+    /// Starts the background work. The database may still be away: the schema is brought up to date, and the relay
+    /// started, as soon as it can be reached; until then `/readyz` says what is missing.
+    pub async fn start(options: &CoreOptions, parts: Parts) -> anyhow::Result<Self> {
+        for topic in Topic::ALL {
+            let name = parts.names.topic(topic);
+            anyhow::ensure!(is_valid_name(&name), "{name:?} cannot be the name of a Kafka topic; check the prefix");
+        }
+        let store = Store::open(&StoreOptions {
+            url: options.database_url.clone(),
+            names: parts.names.clone(),
+            outbox_shards: options.outbox_shards,
+            append_lanes: options.append_lanes,
+            pool_size: options.database_connections,
+        })?;
+        store.send_metrics().register(&parts.metrics);
+        let key = match &options.signing_key_file {
+            Some(path) => SigningKey::from_file(path)?,
+            None => SigningKey::load_or_create(&options.data_dir)?,
+        };
+        let identity = Identity::new(store.clone(), identity_options(&options.tokens), key)?;
+        let (verifier, producer) = (identity.verifier(), parts.log.producer());
+        let streams_stop = CancellationToken::new();
+        let grpc = rpc::routes(&Rpc {
+            store: store.clone(),
+            identity: identity.clone(),
+            producer: producer.clone(),
+            service_token: options.service_token.clone(),
+            open_reflection: options.grpc_open_reflection,
+            stop: streams_stop.clone(),
+        })
+        .await?;
+        let router = rest::router(Api {
+            store: store.clone(),
+            identity,
+            traces: Arc::new(TraceSource::new(options.rest_trace_rate)),
+            trusted_proxies: options.trusted_proxies,
+        });
+        let (stop, (is_migrated, migrated)) = (CancellationToken::new(), watch::channel(false));
+        let background = Background {
+            store: store.clone(),
+            producer,
+            holder: options.node.clone().unwrap_or(parts.node),
+            streams: parts.streams,
+            database: parts.health.dependency("database"),
+            log: parts.health.optional_dependency("kafka"),
+            signals: parts.health.optional_dependency("redis"),
+            metrics: parts.metrics,
+            stop: stop.clone(),
+        };
+        let background = tokio::spawn(background.run(options.migrate, is_migrated));
+        Ok(Self { store, verifier, router, grpc, streams_stop, stop, migrated, background })
+    }
+
+    /// REST and its OpenAPI document. It has a fallback of its own, so at most one such router can be merged; health
+    /// and metrics are the process's.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// All gRPC services.
+    pub fn grpc(&self) -> Routes {
+        self.grpc.clone()
+    }
+
+    /// Checks access tokens as core does, for others in the same process.
+    pub fn verifier(&self) -> Verifier {
+        self.verifier.clone()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits until the schema is there.
+    pub async fn migrated(&self) {
+        let _ = self.migrated.clone().wait_for(|done| *done).await;
+    }
+
+    /// Ends the streams of gRPC: each answers what it has taken. Servers can then finish.
+    pub fn end_streams(&self) {
+        self.streams_stop.cancel();
+    }
+
+    /// Takes no more sends, finishes those taken, lets the relay publish what is in flight, gives the leases up.
+    pub async fn stop(self) {
+        self.streams_stop.cancel();
+        self.store.close_lanes().await;
+        self.stop.cancel();
+        if let Err(error) = self.background.await {
+            tracing::error!(%error, "core's background work died");
+        }
+        self.store.close().await;
+    }
+}
+
+fn identity_options(options: &TokenOptions) -> IdentityOptions {
+    IdentityOptions {
+        issuer: options.token_issuer.clone(),
+        audience: options.token_audience.clone(),
+        access_ttl: options.access_token_ttl,
+        refresh_ttl: options.refresh_token_ttl,
+        jwks: options.jwks.clone(),
+        issuers: options.jwks_issuers.clone(),
+    }
+}
+
+struct Background {
+    store: Store,
+    producer: Arc<dyn Producer>,
+    streams: Arc<dyn GatewayStreams>,
+    holder: String,
+    metrics: Metrics,
+    database: Dependency,
+    log: Dependency,
+    signals: Dependency,
+    stop: CancellationToken,
+}
+
+impl Background {
+    async fn run(self, migrate: bool, migrated: watch::Sender<bool>) {
+        let (producer, streams) = (self.producer.clone(), self.streams.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(check_dependencies(producer, streams, self.log.clone(), self.signals.clone()));
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = self.migrate(migrate) => {}
+        }
+        migrated.send_replace(true);
+        let metrics = RelayMetrics::default();
+        metrics.register(&self.metrics);
+        let relay = Relay::start(RelayParts {
+            store: self.store.clone(),
+            producer: self.producer.clone(),
+            streams: self.streams,
+            holder: self.holder,
+            metrics,
+            database: self.database,
+        });
+        tasks.spawn(keep_house(self.store, self.producer));
+        self.stop.cancelled().await;
+        tasks.shutdown().await;
+        relay.stop().await;
+    }
+
+    /// Returns once the schema is there.
+    async fn migrate(&self, migrate: bool) {
+        loop {
+            let done = if migrate { self.store.migrate().await } else { self.store.check().await.map_err(Into::into) };
+            match done {
+                Ok(()) => return self.database.up(),
+                Err(error) => {
+                    self.database.down(&error);
+                    tracing::warn!(%error, "database not ready");
+                }
+            }
+            tokio::time::sleep(MIGRATE_RETRY).await;
+        }
+    }
+}
+
+/// Neither is needed to store a message; both are shown.
+async fn check_dependencies(
+    producer: Arc<dyn Producer>,
+    streams: Arc<dyn GatewayStreams>,
+    log: Dependency,
+    signals: Dependency,
+) {
+    loop {
+        match producer.check().await {
+            Ok(()) => log.up(),
+            Err(error) => log.down(error),
+        }
+        match streams.check().await {
+            Ok(()) => signals.up(),
+            Err(error) => signals.down(error),
+        }
+        tokio::time::sleep(CHECK_EVERY).await;
+    }
+}
+
+/// Removes what has run out: gateway boots with their connections, tickets, refresh tokens.
+async fn keep_house(store: Store, producer: Arc<dyn Producer>) {
+    let mut boots = tokio::time::interval(PRUNE_BOOTS_EVERY);
+    let mut sessions = tokio::time::interval(PRUNE_SESSIONS_EVERY);
+    loop {
+        let pruned = tokio::select! {
+            _ = boots.tick() => store.prune_boots().await.map(|gone| {
+                let records: Vec<_> = gone.into_iter().map(|live| live.record).collect();
+                rpc::announce(&producer, Topic::ConnectionRemove, &records);
+            }),
+            _ = sessions.tick() => store.prune_sessions().await,
+        };
+        if let Err(error) = pruned {
+            tracing::debug!(%error, "expired rows stay for now");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `message_producer_outbox`: rows are inserted with what they tell of, read in insert order, deleted once published.
+
+use chatcluster_contracts::{
+    problem::{Code, Problem},
+    topics::Topic,
+};
+use sqlx::AnyConnection;
+use uuid::Uuid;
+
+use super::{
+    Context, Result, Store, StoreError,
+    sql::{integer, optional_text, padded, padded_len, query, repeat, text},
+};
+use crate::{clock, domain::shard};
+
+/// Kafka takes records of 1 MiB unless told otherwise; headers and key need room too.
+const MAX_PAYLOAD_BYTES: usize = 900 * 1024;
+/// Rows in one multi-row insert.
+const INSERT_CHUNK: usize = 64;
+
+/// A record on its way out.
+#[derive(Debug)]
+pub(super) struct NewOutboxRow {
+    pub(super) topic: Topic,
+    /// The record's key, `aggregateid`.
+    pub(super) key: String,
+    /// Header `eventType`.
+    pub(super) event_type: &'static str,
+    pub(super) payload: String,
+    pub(super) traceparent: Option<String>,
+}
+
+/// A row as the relay reads it.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    pub id: String,
+    /// Insert order, not commit order.
+    pub position: i64,
+    /// The topic's full name.
+    pub topic: String,
+    pub key: String,
+    pub event_type: String,
+    pub payload: String,
+    pub traceparent: Option<String>,
+}
+
+/// How much waits, and how long the oldest has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutboxDepth {
+    pub rows: i64,
+    pub oldest_ms: i64,
+}
+
+/// Answers the shards that got something.
+pub(super) async fn insert(
+    connection: &mut AnyConnection,
+    context: &Context,
+    rows: &[NewOutboxRow],
+) -> Result<Vec<u32>> {
+    if let Some(row) = rows.iter().find(|row| row.payload.len() > MAX_PAYLOAD_BYTES) {
+        let detail = format!("a {} record has at most {MAX_PAYLOAD_BYTES} bytes", row.event_type);
+        return Err(StoreError::Refused(Problem::new(Code::PayloadTooLarge, detail)));
+    }
+    let now = clock::now_ms();
+    let mut shards: Vec<u32> = Vec::new();
+    for chunk in rows.chunks(INSERT_CHUNK) {
+        let mut inserting = query(format!(
+            "INSERT INTO message_producer_outbox (id, aggregatetype, aggregateid, type, payload, traceparent, shard, \
+             created_at) VALUES {}",
+            repeat("(?,?,?,?,?,?,?,?)", chunk.len(), ",")
+        ));
+        for row in chunk {
+            let shard = shard::of(&row.key, context.shards);
+            if !shards.contains(&shard) {
+                shards.push(shard);
+            }
+            inserting = inserting
+                .bind(Uuid::now_v7().to_string())
+                .bind(context.names.topic(row.topic))
+                .bind(row.key.as_str())
+                .bind(row.event_type)
+                .bind(row.payload.as_str())
+                .bind(row.traceparent.as_deref())
+                .bind(i64::from(shard))
+                .bind(now);
+        }
+        inserting.execute(&mut *connection).await?;
+    }
+    Ok(shards)
+}
+
+impl Store {
+    /// The first rows of a shard that are not among `skip`. Reads from the start of the table each time: a position
+    /// may commit after a higher one.
+    pub async fn outbox_rows(&self, shard: u32, skip: &[i64], limit: u32) -> Result<Vec<OutboxRow>> {
+        let except = match skip.len() {
+            0 => String::new(),
+            len => format!("AND position NOT IN ({}) ", repeat("?", padded_len(len), ",")),
+        };
+        let mut reading = query(format!(
+            "SELECT id, position, aggregatetype, aggregateid, type, payload, traceparent FROM message_producer_outbox \
+             WHERE shard = ? {except}ORDER BY position LIMIT ?"
+        ))
+        .bind(i64::from(shard));
+        for position in padded(skip) {
+            reading = reading.bind(*position);
+        }
+        let rows = reading.bind(i64::from(limit)).fetch_all(&self.0.read).await?;
+        Ok(rows.iter().map(stored).collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Deletes by primary key: a range would lock the gaps that new rows go into.
+    pub async fn outbox_delete(&self, ids: &[String]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let list = repeat("?", padded_len(ids.len()), ",");
+        let mut deleting = query(format!("DELETE FROM message_producer_outbox WHERE id IN ({list})"));
+        for id in padded(ids) {
+            deleting = deleting.bind(id.as_str());
+        }
+        deleting.execute(&self.0.write).await?;
+        Ok(())
+    }
+
+    pub async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        // MIN over the whole table would read all of it; the lowest position is the oldest row, nearly.
+        let asking = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM message_producer_outbox) AS depth, \
+             (SELECT created_at FROM message_producer_outbox ORDER BY position LIMIT 1) AS oldest",
+        );
+        let row = asking.fetch_one(&self.0.read).await?;
+        let rows = integer(&row, "depth")?;
+        let oldest_ms = if rows == 0 { 0 } else { integer(&row, "oldest").map_or(0, |at| clock::now_ms() - at) };
+        Ok(OutboxDepth { rows, oldest_ms })
+    }
+}
+
+fn stored(row: &sqlx::any::AnyRow) -> Result<OutboxRow, sqlx::Error> {
+    Ok(OutboxRow {
+        id: text(row, "id")?,
+        position: integer(row, "position")?,
+        topic: text(row, "aggregatetype")?,
+        key: text(row, "aggregateid")?,
+        event_type: text(row, "type")?,
+        payload: text(row, "payload")?,
+        traceparent: optional_text(row, "traceparent")?,
+    })
+}

@@ -1,0 +1,142 @@
+//! What signs people in: `refresh_tokens` and `tickets`. Only hashes are stored; both are spent atomically.
+
+use chatcluster_contracts::ids::{UserId, WorkspaceId};
+
+use super::{
+    Result, Store,
+    sql::{id, integer, optional_text, text},
+};
+use crate::clock;
+
+/// What using a refresh token brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RefreshUse {
+    /// It was good and is used up now; the next of its family may be issued.
+    Spent { family: String, user_id: UserId },
+    /// It had been used before: somebody has a copy, so the whole family is revoked.
+    Reused,
+    /// Unknown, expired or revoked.
+    Invalid,
+}
+
+/// What a ticket stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    pub user_id: UserId,
+    pub workspace_id: WorkspaceId,
+    pub token_id: Option<String>,
+    /// Seconds since the Unix epoch: the end of the access token that asked for it.
+    pub token_expires_at: i64,
+}
+
+/// A ticket that was good and is gone now.
+pub type Redeemed = Option<Ticket>;
+
+impl Store {
+    pub async fn add_refresh_token(&self, hash: &str, family: &str, user: &UserId, expires_ms: i64) -> Result<()> {
+        sqlx::query("INSERT INTO refresh_tokens (hash, family, user_id, expires_at) VALUES (?,?,?,?)")
+            .bind(hash)
+            .bind(family)
+            .bind(user.as_str())
+            .bind(expires_ms)
+            .execute(&self.0.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Uses a refresh token up. Of two concurrent uses one wins and the other counts as a reuse.
+    pub async fn spend_refresh_token(&self, hash: &str) -> Result<RefreshUse> {
+        let now = clock::now_ms();
+        let spending = sqlx::query(
+            "UPDATE refresh_tokens SET used_at = ? WHERE hash = ? AND used_at IS NULL AND revoked = 0 AND expires_at > ?",
+        );
+        let spent = spending.bind(now).bind(hash).bind(now).execute(&self.0.write).await?.rows_affected() == 1;
+        let asking = sqlx::query("SELECT family, user_id, used_at, revoked FROM refresh_tokens WHERE hash = ?");
+        let Some(row) = asking.bind(hash).fetch_optional(&self.0.write).await? else { return Ok(RefreshUse::Invalid) };
+        let family = text(&row, "family")?;
+        if spent {
+            // A concurrent reuse may have revoked the family between the two statements.
+            let revoked = integer(&row, "revoked")? != 0;
+            return Ok(if revoked {
+                RefreshUse::Invalid
+            } else {
+                RefreshUse::Spent { family, user_id: id(&row, "user_id")? }
+            });
+        }
+        if integer(&row, "used_at").is_ok() {
+            self.revoke_family(&family).await?;
+            return Ok(RefreshUse::Reused);
+        }
+        Ok(RefreshUse::Invalid)
+    }
+
+    /// Ends the login that `hash` belongs to.
+    pub async fn revoke_by_refresh_token(&self, hash: &str) -> Result<()> {
+        let asking = sqlx::query("SELECT family FROM refresh_tokens WHERE hash = ?");
+        if let Some(row) = asking.bind(hash).fetch_optional(&self.0.write).await? {
+            self.revoke_family(&text(&row, "family")?).await?;
+        }
+        Ok(())
+    }
+
+    async fn revoke_family(&self, family: &str) -> Result<()> {
+        let revoking = sqlx::query("UPDATE refresh_tokens SET revoked = 1 WHERE family = ?");
+        revoking.bind(family).execute(&self.0.write).await?;
+        Ok(())
+    }
+
+    /// Has the family been revoked? Asked after its next token was issued, so that a revocation in between counts.
+    pub async fn is_family_revoked(&self, family: &str) -> Result<bool> {
+        let asking = sqlx::query("SELECT COUNT(*) AS revoked FROM refresh_tokens WHERE family = ? AND revoked = 1");
+        let row = asking.bind(family).fetch_one(&self.0.write).await?;
+        if integer(&row, "revoked")? == 0 {
+            return Ok(false);
+        }
+        self.revoke_family(family).await?;
+        Ok(true)
+    }
+
+    pub async fn add_ticket(&self, hash: &str, ticket: &Ticket, expires_ms: i64) -> Result<()> {
+        let inserting = sqlx::query(
+            "INSERT INTO tickets (hash, user_id, workspace_id, token_id, token_expires_at, expires_at) VALUES (?,?,?,?,?,?)",
+        );
+        inserting
+            .bind(hash)
+            .bind(ticket.user_id.as_str())
+            .bind(ticket.workspace_id.as_str())
+            .bind(ticket.token_id.as_deref())
+            .bind(ticket.token_expires_at)
+            .bind(expires_ms)
+            .execute(&self.0.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Spends a ticket: whoever deletes the row has it.
+    pub async fn redeem_ticket(&self, hash: &str) -> Result<Redeemed> {
+        let asking = sqlx::query(
+            "SELECT user_id, workspace_id, token_id, token_expires_at, expires_at FROM tickets WHERE hash = ?",
+        );
+        let Some(row) = asking.bind(hash).fetch_optional(&self.0.write).await? else { return Ok(None) };
+        let deleting = sqlx::query("DELETE FROM tickets WHERE hash = ?").bind(hash);
+        let won = deleting.execute(&self.0.write).await?.rows_affected() == 1;
+        if !won || integer(&row, "expires_at")? <= clock::now_ms() {
+            return Ok(None);
+        }
+        Ok(Some(Ticket {
+            user_id: id(&row, "user_id")?,
+            workspace_id: id(&row, "workspace_id")?,
+            token_id: optional_text(&row, "token_id")?,
+            token_expires_at: integer(&row, "token_expires_at")?,
+        }))
+    }
+
+    /// Removes what has expired.
+    pub async fn prune_sessions(&self) -> Result<()> {
+        let now = clock::now_ms();
+        for pruning in ["DELETE FROM tickets WHERE expires_at < ?", "DELETE FROM refresh_tokens WHERE expires_at < ?"] {
+            sqlx::query(pruning).bind(now).execute(&self.0.write).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Core as its users see it. The store's and the relay's tests run over SQLite and over a MariaDB of their own; see
+//! `support`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
+
+mod members;
+mod path;
+mod platform;
+mod relay;
+mod rest;
+mod rpc;
+mod sends;
+mod support;
+mod throughput;
+mod tokens;
+mod watermarks;

@@ -1,0 +1,281 @@
+//! What one gateway has delivered of one conversation, and to whom the next event goes. Pure: events and heads go in in
+//! any order, deliveries come out in seq order, once. It knows no socket, no clock and no core.
+//!
+//! Membership is part of the same order: who receives event n is decided by the events before n.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use chatcluster_contracts::{event::EventType, ids::UserId, seq::Seq, trace::TraceParent};
+
+/// Most events one cursor keeps while it waits for those before them.
+pub const HOLD_LIMIT: usize = 1000;
+
+/// An event as it came from a worker or from core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    pub seq: Seq,
+    pub event_type: EventType,
+    /// Membership events: who joined or left.
+    pub subject: Option<UserId>,
+    /// The event's JSON.
+    pub payload: Bytes,
+    pub trace: Option<TraceParent>,
+}
+
+/// Someone who receives events: a session, or a test's stand-in.
+pub trait Recipient: Clone {
+    /// None: nobody signed in, so nobody to deliver to.
+    fn user_id(&self) -> Option<&UserId>;
+    fn is(&self, other: &Self) -> bool;
+}
+
+/// Where a cursor's decisions go.
+pub trait Sink<R> {
+    fn deliver(&mut self, event: &Arrived, to: &R);
+    /// The events `from..=head` will not be delivered.
+    fn resync(&mut self, to: &R, from: Seq, head: Seq);
+    /// The sessions of a user who joined with event `seq` that are ready to receive it. Those still attaching are not:
+    /// they find the conversation by themselves.
+    fn joining(&mut self, user: &UserId, seq: Seq) -> Vec<R>;
+    /// No longer entitled.
+    fn left(&mut self, who: &R);
+}
+
+/// What a cursor lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The events with `after < seq <= until`.
+    Events { after: Seq, until: Seq },
+    /// More than is worth fetching, or it is not kept any more: who is a member now, and what is the head.
+    Memberships,
+}
+
+/// How an attempt to join ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    Joined,
+    /// The cursor is already past this session: it needs the events up to and including this one first.
+    Behind(Seq),
+}
+
+#[derive(Debug)]
+struct Member<R> {
+    session: R,
+    /// Only events with a higher seq are for it: it has the others.
+    after: Seq,
+}
+
+#[derive(Debug)]
+pub struct Cursor<R> {
+    /// The seq delivered next. None until somebody joins, and again when the last one has gone.
+    next: Option<Seq>,
+    /// The highest seq heard of, by whatever road.
+    known_head: Seq,
+    hold: BTreeMap<Seq, Arrived>,
+    members: HashMap<UserId, Vec<Member<R>>>,
+    /// A range is beyond reach, so who is a member can only be asked.
+    lost_track: bool,
+}
+
+impl<R> Default for Cursor<R> {
+    fn default() -> Self {
+        Self { next: None, known_head: Seq::ZERO, hold: BTreeMap::new(), members: HashMap::new(), lost_track: false }
+    }
+}
+
+impl<R: Recipient> Cursor<R> {
+    pub fn is_unused(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn has_user(&self, user: &str) -> bool {
+        self.members.contains_key(user)
+    }
+
+    pub fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.members.keys()
+    }
+
+    /// Takes in an event: delivers it when its turn has come, holds it when it is early, drops it when it is old.
+    pub fn arrive(&mut self, event: Arrived, sink: &mut impl Sink<R>) {
+        self.known_head = self.known_head.max(event.seq);
+        if self.next.is_some_and(|next| event.seq < next) {
+            return;
+        }
+        if self.hold.len() >= HOLD_LIMIT && !self.hold.contains_key(&event.seq) {
+            // the lowest are worth most: they are delivered first; the head remembers that there was more
+            match self.hold.last_entry() {
+                Some(last) if *last.key() > event.seq => drop(last.remove()),
+                _ => return,
+            }
+        }
+        self.hold.insert(event.seq, event);
+        self.drain(sink);
+    }
+
+    /// The conversation is known to reach up to `head`.
+    pub fn raise_head(&mut self, head: Seq) {
+        self.known_head = self.known_head.max(head);
+    }
+
+    /// The highest seq heard of so far.
+    pub fn known_head(&self) -> Seq {
+        self.known_head
+    }
+
+    /// What to ask core for, if anything is missing. `limit`: the longest range worth fetching.
+    pub fn wanted(&self, limit: u64) -> Option<Wanted> {
+        let next = self.next?;
+        if self.lost_track {
+            return Some(Wanted::Memberships);
+        }
+        let until = self.hold.keys().next().map_or(self.known_head, |held| held.previous());
+        let after = next.previous();
+        match until.distance_from(after) {
+            0 => None,
+            count if count > limit => Some(Wanted::Memberships),
+            _ => Some(Wanted::Events { after, until }),
+        }
+    }
+
+    /// Takes in core's answer to [`Wanted::Events`]: the events, core's head, and the lowest seq still kept.
+    pub fn fetched(&mut self, events: Vec<Arrived>, head: Seq, oldest: Seq, sink: &mut impl Sink<R>) {
+        let highest_held = self.hold.keys().next_back().copied().unwrap_or_default();
+        if let Some(next) = self.next {
+            if oldest > next && head >= next {
+                self.lost_track = true;
+                self.raise_head(head);
+                return;
+            }
+            if head < next {
+                // whoever named a higher head was wrong: core is the record
+                self.known_head = head.max(highest_held);
+            }
+        }
+        self.raise_head(head);
+        for event in events {
+            self.arrive(event, sink);
+        }
+    }
+
+    /// Takes in core's answer to [`Wanted::Memberships`]: since when each of the users `asked` about that is a member is
+    /// one, and the head at that time. Everything up to `head` is given up, explicitly.
+    pub fn resynced(&mut self, asked: &[UserId], joined: &HashMap<UserId, Seq>, head: Seq, sink: &mut impl Sink<R>) {
+        let Some(next) = self.next else { return };
+        self.lost_track = false;
+        if head < next {
+            self.known_head = head.max(self.hold.keys().next_back().copied().unwrap_or_default());
+            return;
+        }
+        self.members.retain(|user, sessions| {
+            let since = joined.get(user);
+            // whoever came after the question was asked is a member by what it read itself
+            let gone = since.is_none() && asked.contains(user);
+            for member in sessions.iter_mut() {
+                let from = next.max(member.after.next()).max(since.copied().unwrap_or_default());
+                if from <= head {
+                    sink.resync(&member.session, from, head);
+                }
+                member.after = member.after.max(head);
+                if gone {
+                    sink.left(&member.session);
+                }
+            }
+            !gone
+        });
+        self.next = (!self.members.is_empty()).then(|| head.next());
+        self.raise_head(head);
+        self.drain(sink);
+    }
+
+    /// Adds a session that has every event it is entitled to up to and including `got`.
+    pub fn join(&mut self, session: R, got: Seq, sink: &mut impl Sink<R>) -> Join {
+        match self.next {
+            Some(next) if got < next.previous() => return Join::Behind(next.previous()),
+            Some(_) => {}
+            None => self.next = Some(got.next()),
+        }
+        self.raise_head(got);
+        self.add(session, got);
+        self.drain(sink);
+        Join::Joined
+    }
+
+    /// Removes a session; returns the seq up to which it was served.
+    pub fn leave(&mut self, session: &R) -> Option<Seq> {
+        let position = self.position(session)?;
+        let user = session.user_id()?;
+        if let Some(sessions) = self.members.get_mut(user) {
+            sessions.retain(|member| !member.session.is(session));
+            if sessions.is_empty() {
+                self.members.remove(user);
+            }
+        }
+        if self.members.is_empty() {
+            self.next = None;
+            self.lost_track = false;
+        }
+        Some(position)
+    }
+
+    /// The seq up to which a session has been served.
+    pub fn position(&self, session: &R) -> Option<Seq> {
+        let sessions = self.members.get(session.user_id()?)?;
+        let member = sessions.iter().find(|member| member.session.is(session))?;
+        Some(member.after.max(self.next?.previous()))
+    }
+
+    fn add(&mut self, session: R, after: Seq) {
+        let Some(user) = session.user_id() else { return };
+        match self.members.get_mut(user) {
+            Some(sessions) => {
+                if !sessions.iter().any(|member| member.session.is(&session)) {
+                    sessions.push(Member { session, after });
+                }
+            }
+            None => {
+                // room for one: most users have one session here
+                self.members.insert(user.clone(), vec![Member { session, after }]);
+            }
+        }
+    }
+
+    /// Delivers what is held for as long as it is gapless.
+    fn drain(&mut self, sink: &mut impl Sink<R>) {
+        while let Some(next) = self.next {
+            match self.hold.first_entry() {
+                Some(first) if *first.key() < next => drop(first.remove()),
+                Some(first) if *first.key() == next && !self.lost_track => {
+                    let event = first.remove();
+                    self.deliver(&event, sink);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn deliver(&mut self, event: &Arrived, sink: &mut impl Sink<R>) {
+        if let (EventType::UserJoined, Some(user)) = (event.event_type, &event.subject) {
+            for session in sink.joining(user, event.seq) {
+                self.add(session, event.seq.previous());
+            }
+        }
+        for member in self.members.values().flatten().filter(|member| member.after < event.seq) {
+            sink.deliver(event, &member.session);
+        }
+        self.next = Some(event.seq.next());
+        if let (EventType::UserLeft, Some(user)) = (event.event_type, &event.subject)
+            && let Some(sessions) = self.members.get_mut(user)
+        {
+            // a session that was already served past this event joined knowing of it
+            for member in sessions.extract_if(.., |member| member.after < event.seq) {
+                sink.left(&member.session);
+            }
+            // the cursor goes on even when nobody is left: who left may be added again by the next event
+            if sessions.is_empty() {
+                self.members.remove(user);
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! From an event that arrived to the sockets of those entitled to it.
+//!
+//! [`cursor`] and [`Entitlement`] decide and are pure; [`Conversation`] guards one cursor; [`Delivery`] holds them all.
+//! `attach` brings sessions in, `fetch` brings missing events, `heads` notices what was lost without a trace, `fanout` is
+//! where the cursor's decisions become frames.
+//!
+//! Locks are taken in this order: the map of conversations, a conversation, a session's places, a session's queue.
+
+mod attach;
+mod conversation;
+pub mod cursor;
+mod entitlement;
+mod fanout;
+mod fetch;
+mod heads;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use chatcluster_contracts::{
+    ids::{ConversationId, UserId},
+    position::Resume,
+    seq::Seq,
+    stream_entry::Recipients,
+};
+use parking_lot::Mutex;
+
+pub use conversation::Conversation;
+use cursor::Arrived;
+pub use entitlement::Entitlement;
+use fanout::Fanout;
+pub(crate) use fanout::Touched;
+
+use crate::{
+    metrics::GatewayMetrics,
+    protocol::websocket,
+    session::{Priority, Session, Sessions},
+    upstream::CoreApi,
+};
+
+/// All conversations with members here. Shared by everything that delivers.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    conversations: Mutex<HashMap<ConversationId, Arc<Conversation>>>,
+    sessions: Arc<Sessions>,
+    core: CoreApi,
+    metrics: Arc<GatewayMetrics>,
+    /// Longest range worth fetching for one conversation.
+    resume_limit: u64,
+    /// A check of everything is asked for.
+    check: tokio::sync::Notify,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        sessions: Arc<Sessions>,
+        core: CoreApi,
+        metrics: Arc<GatewayMetrics>,
+        resume_limit: u64,
+    ) -> Arc<Self> {
+        let (conversations, check) = (Mutex::default(), tokio::sync::Notify::new());
+        Arc::new(Self { conversations, sessions, core, metrics, resume_limit, check })
+    }
+
+    /// An event of a conversation came in, in whatever order. Never waits. The caller flushes `touched`.
+    pub(crate) fn event(
+        self: &Arc<Self>,
+        id: &ConversationId,
+        event: Arrived,
+        recipients: &Recipients,
+        touched: &mut Touched,
+    ) {
+        let seq = event.seq;
+        let strangers: Vec<&str> = match self.find(id) {
+            Some(conversation) => {
+                let mut state = conversation.state.lock();
+                state.cursor.arrive(event, &mut Fanout::new(self, &conversation, touched));
+                let strangers = recipients.iter().filter(|user| !state.cursor.has_user(user)).collect();
+                drop(state);
+                // without members it stays until the next sweep: who just left may be back with the next event
+                self.fetch_if_wanted(&conversation);
+                strangers
+            }
+            None => recipients.iter().collect(),
+        };
+        // a recipient that is here but not in the cursor: a new conversation, or one its session has yet to attach
+        for user in strangers {
+            if self.sessions.has_user(user) {
+                self.discover(user, id, seq);
+            }
+        }
+    }
+
+    /// A conversation is said to reach up to `head`.
+    pub(crate) fn raise_head(self: &Arc<Self>, id: &ConversationId, head: Seq) {
+        if let Some(conversation) = self.find(id) {
+            conversation.state.lock().cursor.raise_head(head);
+            self.fetch_if_wanted(&conversation);
+        }
+    }
+
+    /// Something without seq for users of this gateway.
+    pub(crate) fn direct(
+        &self,
+        recipients: &Recipients,
+        payload: &Bytes,
+        priority: Priority,
+        conversation: Option<&ConversationId>,
+        touched: &mut Touched,
+    ) {
+        let mut frame = None;
+        // who left in the meantime does not see others type
+        let conversation = conversation.map(|id| self.find(id));
+        for user in recipients.iter() {
+            if let Some(conversation) = &conversation
+                && !conversation.as_ref().is_some_and(|it| it.state.lock().cursor.has_user(user))
+            {
+                continue;
+            }
+            for session in self.sessions.of_user(user) {
+                // before CONNECTED nothing is promised
+                if !session.live.load(Ordering::Acquire) {
+                    continue;
+                }
+                let frame = frame.get_or_insert_with(|| websocket::text(payload)).clone();
+                self.metrics.deliveries.inc();
+                touched.enqueue(&session, frame, priority);
+            }
+        }
+    }
+
+    /// Is the session live in the conversation? `None`: it is on its way in.
+    pub(crate) fn is_member(session: &Session, id: &ConversationId) -> Option<bool> {
+        let places = session.places.lock();
+        if places.is_in(id) { Some(true) } else { (!places.is_busy_with(id)).then_some(false) }
+    }
+
+    /// Where a session stands in all of its conversations, once it knows them.
+    pub(crate) fn position(session: &Arc<Session>) -> Option<Resume> {
+        let (joined, mut position) = {
+            let places = session.places.lock();
+            if !places.listed {
+                return None;
+            }
+            let pending = places.pending.iter().map(|(conversation, got)| (conversation.id.clone(), *got));
+            (places.joined.clone(), pending.collect::<Resume>())
+        };
+        for conversation in joined {
+            if let Some(seq) = conversation.state.lock().cursor.position(session) {
+                position.insert(conversation.id.clone(), seq);
+            }
+        }
+        Some(position)
+    }
+
+    /// Takes a session out of everything. Returns where it stood; nothing is delivered to it any more.
+    pub(crate) fn detach(&self, session: &Arc<Session>) -> Option<Resume> {
+        let (joined, pending, listed) = {
+            let mut places = session.places.lock();
+            places.closed = true;
+            (std::mem::take(&mut places.joined), std::mem::take(&mut places.pending), places.listed)
+        };
+        let mut position: Resume = pending.iter().map(|(conversation, got)| (conversation.id.clone(), *got)).collect();
+        for conversation in joined {
+            if let Some(seq) = conversation.state.lock().cursor.leave(session) {
+                position.insert(conversation.id.clone(), seq);
+            }
+            self.forget_if_unused(conversation);
+        }
+        for (conversation, _) in pending {
+            self.forget_if_unused(conversation);
+        }
+        listed.then_some(position)
+    }
+
+    /// Asks for a check of all conversations: entries may have been lost.
+    pub(crate) fn check_everything(&self) {
+        self.check.notify_one();
+    }
+
+    fn find(&self, id: &ConversationId) -> Option<Arc<Conversation>> {
+        self.conversations.lock().get(id).cloned()
+    }
+
+    fn find_or_create(&self, id: &ConversationId) -> Arc<Conversation> {
+        let mut conversations = self.conversations.lock();
+        conversations.entry(id.clone()).or_insert_with(|| Arc::new(Conversation::new(id.clone()))).clone()
+    }
+
+    /// A conversation lives as long as it has members here or somebody holds it, which is how an attaching session
+    /// keeps events that arrive meanwhile.
+    fn forget_if_unused(&self, conversation: Arc<Conversation>) {
+        let mut conversations = self.conversations.lock();
+        // ours and the map's: nobody can get another while the map is locked
+        if Arc::strong_count(&conversation) == 2 && conversation.state.lock().cursor.is_unused() {
+            conversations.remove(&conversation.id);
+        }
+        drop(conversation);
+    }
+
+    fn snapshot(&self) -> Vec<Arc<Conversation>> {
+        self.conversations.lock().values().cloned().collect()
+    }
+
+    fn local_users(conversation: &Conversation) -> Vec<UserId> {
+        conversation.state.lock().cursor.users().cloned().collect()
+    }
+}

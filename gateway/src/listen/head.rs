@@ -1,0 +1,115 @@
+//! The head of a request, as far as it decides where the connection goes. Pure.
+
+/// Longest request head, in bytes.
+pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 100;
+
+/// What the bytes so far are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// More bytes are needed.
+    Partial,
+    /// An upgrade to WebSocket on our path. `length`: bytes of the head.
+    WebSocket { request: Box<Request>, length: usize },
+    /// For the HTTP router: another path, no upgrade, or nothing it understands either.
+    Http,
+}
+
+/// What an upgrade request says that matters here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) host: Option<String>,
+    pub(super) origin: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) protocols: Vec<String>,
+    pub(super) bearer: Option<String>,
+    pub(super) ticket: Option<String>,
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Head {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Head::Partial,
+        // hyper answers what is wrong with it
+        Ok(httparse::Status::Partial) | Err(_) => return Head::Http,
+    };
+    let (path, query) = match request.path {
+        Some(target) => target.split_once('?').unwrap_or((target, "")),
+        None => return Head::Http,
+    };
+    if request.method != Some("GET") || request.version != Some(1) || path != "/ws" {
+        return Head::Http;
+    }
+    let mut found = Request::default();
+    let (mut upgrade, mut connection) = (false, false);
+    for header in request.headers.iter() {
+        let Ok(value) = std::str::from_utf8(header.value) else { continue };
+        let value = value.trim();
+        match header.name.to_ascii_lowercase().as_str() {
+            "host" => found.host = Some(value.to_owned()),
+            "origin" => found.origin = Some(value.to_owned()),
+            "upgrade" => upgrade |= lists(value, "websocket"),
+            "connection" => connection |= lists(value, "upgrade"),
+            "sec-websocket-key" => found.key = Some(value.to_owned()),
+            "sec-websocket-version" => found.version = Some(value.to_owned()),
+            "sec-websocket-protocol" => {
+                found.protocols.extend(value.split(',').map(|name| name.trim().to_owned()));
+            }
+            "authorization" => {
+                found.bearer = value
+                    .split_once(' ')
+                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                    .map(|(_, token)| token.trim().to_owned());
+            }
+            _ => {}
+        }
+    }
+    if !upgrade || !connection {
+        return Head::Http;
+    }
+    // tickets are made of characters that need no escape
+    found.ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).map(str::to_owned);
+    Head::WebSocket { request: Box::new(found), length }
+}
+
+fn lists(value: &str, word: &str) -> bool {
+    value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPGRADE: &str = "GET /ws?ticket=t1 HTTP/1.1\r\nHost: a:1\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+        Origin: http://a:1\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: k\r\nAuthorization: bearer x.y.z\r\n\
+        Sec-WebSocket-Protocol: other, chatcluster.v1\r\n\r\n";
+
+    #[test]
+    fn an_upgrade_is_read_once_complete_and_leaves_what_follows() {
+        for end in 0..UPGRADE.len() {
+            assert_eq!(parse(&UPGRADE.as_bytes()[..end]), Head::Partial, "{end}");
+        }
+        let bytes = [UPGRADE.as_bytes(), b"\x81"].concat();
+        let Head::WebSocket { request, length } = parse(&bytes) else { panic!("an upgrade") };
+        assert_eq!(length, UPGRADE.len());
+        assert_eq!((request.bearer.as_deref(), request.ticket.as_deref()), (Some("x.y.z"), Some("t1")));
+        assert_eq!(request.protocols, ["other", "chatcluster.v1"]);
+    }
+
+    #[test]
+    fn everything_else_is_for_the_router() {
+        for other in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "GET /ws HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "nonsense\r\n\r\n",
+        ] {
+            assert_eq!(parse(other.as_bytes()), Head::Http, "{other}");
+        }
+        assert_eq!(parse(&[b'a'; MAX_HEAD_BYTES]), Head::Http, "a head without end");
+    }
+}

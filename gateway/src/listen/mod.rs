@@ -1,0 +1,12 @@
+//! From an accepted TCP connection to a session, or to the HTTP router for everything that is no WebSocket.
+//!
+//! The request head is read and parsed here, into a buffer that lasts as long as the handshake: a connection that
+//! became a session has never seen an HTTP library.
+
+mod accept;
+mod head;
+mod rewind;
+mod upgrade;
+pub mod web;
+
+pub(crate) use accept::{accept, serve};

@@ -1,0 +1,34 @@
+//! `chatcluster-gateway`: see `--help`.
+
+use std::sync::Arc;
+
+use chatcluster_gateway::{Gateway, Parts, Process, listen::web};
+use chatcluster_service::{config, health::Health, metrics::Metrics, operations, rpc, shutdown::Shutdown, telemetry};
+use chatcluster_transport::{
+    event_log::{EventLog, kafka::KafkaLog},
+    gateway_streams::redis::RedisStreams,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let process: Process = config::parse();
+    let _telemetry = telemetry::init("chatcluster-gateway", &process.log)?;
+    let shutdown = Shutdown::on_signals()?;
+    let listener = tokio::net::TcpListener::bind(process.listen).await?;
+    let (health, metrics) = (Health::new(), Metrics::new("gateway"));
+    let parts = Parts {
+        streams: Arc::new(RedisStreams::new(&process.redis)?),
+        producer: KafkaLog::new(&process.kafka)?.producer(),
+        core: rpc::channel(&process.core_url)?,
+        verifier: process.verifier()?,
+        web: web::with_problems(operations::router(health.clone(), metrics.clone())),
+        trace_rate: process.log.trace_rate,
+        service_token: process.service_token,
+        health,
+        metrics,
+    };
+    Gateway::start(process.options, parts, shutdown)?.serve(listener).await
+}

@@ -1,0 +1,161 @@
+//! The settings of a gateway.
+
+use std::{net::SocketAddr, time::Duration};
+
+use chatcluster_service::{
+    config::{Secret, bytes, duration},
+    rpc::CoreUrl,
+    telemetry::LogOptions,
+    tokens::{DEFAULT_AUDIENCE, DEFAULT_ISSUER, JwksSource, Verifier, VerifierOptions},
+};
+use chatcluster_transport::{event_log::kafka::KafkaOptions, gateway_streams::redis::RedisOptions};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Name of this gateway, unique among the gateways that run; default: the host's name
+    #[arg(long, env = "CHATCLUSTER_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
+    /// Origins that browsers may connect from, exact (`https://chat.example`); none given: only the page's own host
+    #[arg(long, env = "CHATCLUSTER_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub allowed_origins: Vec<String>,
+
+    /// Most client connections at a time
+    #[arg(long, env = "CHATCLUSTER_MAX_CONNECTIONS", default_value_t = 100_000, value_name = "COUNT")]
+    pub max_connections: usize,
+
+    /// Most connections of one user on this gateway
+    #[arg(long, env = "CHATCLUSTER_MAX_USER_CONNECTIONS", default_value_t = 100, value_name = "COUNT")]
+    pub max_user_connections: usize,
+
+    /// Time for the whole head of a request to arrive
+    #[arg(long, env = "CHATCLUSTER_HEAD_TIMEOUT", value_parser = duration, default_value = "10s")]
+    pub head_timeout: Duration,
+
+    /// Time from the upgrade to CONNECT, and from CONNECT to CONNECTED
+    #[arg(long, env = "CHATCLUSTER_CONNECT_TIMEOUT", value_parser = duration, default_value = "10s")]
+    pub connect_timeout: Duration,
+
+    /// Pause after which a silent client is pinged; after 2.5 times this it is cut
+    #[arg(long, env = "CHATCLUSTER_HEARTBEAT", value_parser = duration, default_value = "25s")]
+    pub heartbeat: Duration,
+
+    /// A client that accepts no byte for this long is cut
+    #[arg(long, env = "CHATCLUSTER_WRITE_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub write_timeout: Duration,
+
+    /// What may wait for one slow client, in bytes; beyond it the client is cut and may resume
+    #[arg(long, env = "CHATCLUSTER_SESSION_QUEUE", value_parser = bytes, default_value = "1MiB")]
+    pub session_queue: usize,
+
+    /// Longest WebSocket message of a client, in bytes
+    #[arg(long, env = "CHATCLUSTER_MAX_FRAME", value_parser = bytes, default_value = "256KiB")]
+    pub max_frame: usize,
+
+    /// Longest content of one chat message, in bytes
+    #[arg(long, env = "CHATCLUSTER_MAX_CONTENT", value_parser = bytes, default_value = "64KiB")]
+    pub max_content: usize,
+
+    /// Sends a second that one session may keep up; twice as many at once
+    #[arg(long, env = "CHATCLUSTER_SEND_RATE", default_value_t = 100, value_name = "SENDS/S")]
+    pub send_rate: u32,
+
+    /// Time after which a send that core has not answered is refused; the client may send it again
+    #[arg(long, env = "CHATCLUSTER_SEND_TIMEOUT", value_parser = duration, default_value = "10s")]
+    pub send_timeout: Duration,
+
+    /// Most missed events of one conversation that are sent again after a reconnect; beyond it the client reads by REST
+    #[arg(long, env = "CHATCLUSTER_RESUME_LIMIT", default_value_t = 1000, value_name = "EVENTS")]
+    pub resume_limit: u64,
+
+    /// Time in which all heads are compared with core once
+    #[arg(long, env = "CHATCLUSTER_SWEEP", value_parser = duration, default_value = "60s")]
+    pub sweep: Duration,
+
+    /// Time over which sockets are closed at shutdown
+    #[arg(long, env = "CHATCLUSTER_DRAIN", value_parser = duration, default_value = "10s")]
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    /// What `--help` shows, whatever the environment says.
+    fn default() -> Self {
+        Self {
+            node: None,
+            allowed_origins: Vec::new(),
+            max_connections: 100_000,
+            max_user_connections: 100,
+            head_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(25),
+            write_timeout: Duration::from_secs(30),
+            session_queue: 1 << 20,
+            max_frame: 256 << 10,
+            max_content: chatcluster_contracts::frame::MAX_CONTENT_BYTES,
+            send_rate: 100,
+            send_timeout: Duration::from_secs(10),
+            resume_limit: 1000,
+            sweep: Duration::from_mins(1),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The gateway as a process of its own: holds client connections and hands them what they are entitled to, in order.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "chatcluster-gateway", version)]
+pub struct Process {
+    /// Where clients connect, and health and metrics are served
+    #[arg(long, env = "CHATCLUSTER_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Core's gRPC address; several, separated by commas, are balanced
+    #[arg(long, env = "CHATCLUSTER_CORE_URL", default_value = "http://127.0.0.1:9090", value_name = "URL")]
+    pub core_url: CoreUrl,
+
+    /// Shared secret of the platform's services
+    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
+    pub service_token: Secret,
+
+    /// Key sets that verify access tokens: file or URL, or `issuer=` in front of it; several separated by commas
+    #[arg(
+        long,
+        env = "CHATCLUSTER_JWKS",
+        value_delimiter = ',',
+        value_name = "FILE|URL",
+        default_value = "http://127.0.0.1:8081/.well-known/jwks.json"
+    )]
+    pub jwks: Vec<JwksSource>,
+
+    /// Issuers whose tokens are accepted by key sets that name none
+    #[arg(long, env = "CHATCLUSTER_TOKEN_ISSUERS", value_delimiter = ',', default_value = DEFAULT_ISSUER)]
+    pub token_issuers: Vec<String>,
+
+    /// Audience that access tokens must be meant for
+    #[arg(long, env = "CHATCLUSTER_TOKEN_AUDIENCE", default_value = DEFAULT_AUDIENCE)]
+    pub token_audience: String,
+
+    /// How far the clocks of issuer and gateway may be apart
+    #[arg(long, env = "CHATCLUSTER_TOKEN_LEEWAY", value_parser = duration, default_value = "5s")]
+    pub token_leeway: Duration,
+
+    #[command(flatten)]
+    pub options: Options,
+    #[command(flatten)]
+    pub redis: RedisOptions,
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+impl Process {
+    pub fn verifier(&self) -> anyhow::Result<Verifier> {
+        Verifier::new(VerifierOptions {
+            sources: self.jwks.clone(),
+            issuers: self.token_issuers.clone(),
+            audience: self.token_audience.clone(),
+            leeway: self.token_leeway,
+        })
+    }
+}

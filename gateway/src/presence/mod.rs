@@ -1,0 +1,220 @@
+//! Says which connections are here: to Redis, by whose registry workers route, and to core, which tells everyone else.
+//! A session counts as live once Redis has acknowledged its entry. Nothing here ever makes a session wait otherwise.
+
+mod lease;
+mod reports;
+
+use std::{sync::Arc, time::Duration};
+
+use chatcluster_contracts::ids::{BootId, Node};
+use chatcluster_service::health::Dependency;
+use chatcluster_transport::gateway_streams::{GatewayStreams, Registration, Registry};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::{
+    delivery::Delivery,
+    session::{Session, Sessions},
+    upstream::{Backoff, CoreApi},
+};
+use reports::Reports;
+
+/// Connections per call: many that come at once share a round trip.
+const BATCH: usize = 512;
+
+/// Who this gateway is.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    pub(crate) node: Node,
+    pub(crate) boot: BootId,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    register: Vec<(Registration, oneshot::Sender<()>)>,
+    unregister: Vec<Registration>,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.register.is_empty() && self.unregister.is_empty()
+    }
+}
+
+pub(crate) struct Presence {
+    gateway: Gateway,
+    registry: Arc<dyn Registry>,
+    sessions: Arc<Sessions>,
+    queue: Mutex<Queue>,
+    more: Notify,
+    /// The lease of this node is this boot's.
+    holds_lease: watch::Sender<bool>,
+    /// Everything in the queue has been done.
+    done: watch::Sender<bool>,
+    reports: Reports,
+    health: Dependency,
+}
+
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presence").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Presence {
+    pub(crate) fn new(
+        gateway: Gateway,
+        streams: &dyn GatewayStreams,
+        core: CoreApi,
+        sessions: Arc<Sessions>,
+        health: Dependency,
+    ) -> Arc<Self> {
+        let reports = Reports::new(gateway.clone(), core, sessions.clone());
+        Arc::new(Self {
+            gateway,
+            registry: streams.registry(),
+            sessions,
+            queue: Mutex::default(),
+            more: Notify::new(),
+            holds_lease: watch::Sender::new(false),
+            done: watch::Sender::new(true),
+            reports,
+            health,
+        })
+    }
+
+    fn registration(&self, session: &Session) -> Option<Registration> {
+        Some(Registration {
+            connection_id: session.id.clone(),
+            user_id: session.identity()?.user.clone(),
+            boot_id: self.gateway.boot.clone(),
+            connected_at_ms: session.connected_at_ms,
+        })
+    }
+
+    /// Returns once the registry has acknowledged the session. False: the session is over.
+    pub(crate) async fn register(&self, session: &Session) -> bool {
+        let Some(registration) = self.registration(session) else { return false };
+        let (done, acknowledged) = oneshot::channel();
+        {
+            let mut queue = self.queue.lock();
+            // a session that ends is over before it is unregistered, so one of the two sees the other
+            if session.is_over() {
+                return false;
+            }
+            queue.register.push((registration, done));
+            self.done.send_replace(false);
+        }
+        self.more.notify_one();
+        acknowledged.await.is_ok()
+    }
+
+    /// Forgets a session that is over.
+    pub(crate) fn unregister(&self, session: &Session) {
+        let Some(registration) = self.registration(session) else { return };
+        let mut queue = self.queue.lock();
+        queue.register.retain(|(waiting, _)| waiting.connection_id != registration.connection_id);
+        queue.unregister.push(registration);
+        self.done.send_replace(false);
+        drop(queue);
+        self.more.notify_one();
+    }
+
+    /// Registers and unregisters what is queued. Runs until dropped.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut backoff = Backoff::short();
+        loop {
+            self.more.notified().await;
+            // workers pass over connections of a gateway without a lease
+            let _ = self.holds_lease.subscribe().wait_for(|holds| *holds).await;
+            while !self.step(&mut backoff).await {}
+        }
+    }
+
+    /// One round trip of each kind. True: nothing is left.
+    async fn step(&self, backoff: &mut Backoff) -> bool {
+        let (register, unregister) = {
+            let mut queue = self.queue.lock();
+            if queue.is_empty() {
+                self.done.send_replace(true);
+                return true;
+            }
+            let (registers, unregisters) = (queue.register.len().min(BATCH), queue.unregister.len().min(BATCH));
+            (
+                queue.register.drain(..registers).collect::<Vec<_>>(),
+                queue.unregister.drain(..unregisters).collect::<Vec<_>>(),
+            )
+        };
+        let registrations: Vec<Registration> = register.iter().map(|(registration, _)| registration.clone()).collect();
+        let mut result = Ok(());
+        if !registrations.is_empty() {
+            result = self.registry.register(&registrations).await;
+        }
+        if result.is_ok() && !unregister.is_empty() {
+            result = self.registry.unregister(&unregister).await;
+        }
+        match result {
+            Ok(()) => {
+                backoff.reset();
+                self.health.up();
+                self.reports.added(registrations);
+                self.reports.removed(unregister.iter().map(|gone| gone.connection_id.clone()));
+                for (_, acknowledged) in register {
+                    // whoever gave up waiting has unregistered, or will
+                    let _ = acknowledged.send(());
+                }
+            }
+            Err(error) => {
+                self.health.down(&error);
+                tracing::warn!(%error, connections = registrations.len(), "connections not registered yet");
+                {
+                    let mut queue = self.queue.lock();
+                    queue.register.extend(register.into_iter().filter(|(_, waiting)| !waiting.is_closed()));
+                    queue.unregister.extend(unregister);
+                }
+                backoff.pause().await;
+            }
+        }
+        false
+    }
+
+    /// Registers every connection again: the registry lost them, or others took this gateway for gone.
+    async fn register_all(&self) -> Result<usize, chatcluster_transport::gateway_streams::StreamError> {
+        let sessions = self.sessions.all();
+        let live = sessions.iter().filter(|session| !session.is_over());
+        let all: Vec<Registration> = live.filter_map(|session| self.registration(session)).collect();
+        for batch in all.chunks(BATCH) {
+            self.registry.register(batch).await?;
+        }
+        Ok(all.len())
+    }
+
+    /// Waits until the lease is held for the first time: from then on the own stream is nobody else's.
+    pub(crate) async fn leased(&self) {
+        let _ = self.holds_lease.subscribe().wait_for(|holds| *holds).await;
+    }
+
+    /// Gives everything back at the end of a drain, within `limit`.
+    pub(crate) async fn leave(&self, limit: Duration) {
+        let leaving = async {
+            let _ = self.done.subscribe().wait_for(|done| *done).await;
+            if let Err(error) = self.registry.release_lease(&self.gateway.node, &self.gateway.boot).await {
+                tracing::warn!(%error, "lease not released; it will expire");
+            }
+            self.reports.flush().await;
+        };
+        if tokio::time::timeout(limit, leaving).await.is_err() {
+            tracing::warn!("connections not unregistered in time; they expire with the lease");
+        }
+    }
+
+    /// Tells core, in batches, until dropped.
+    pub(crate) async fn report(self: Arc<Self>) {
+        self.reports.run().await;
+    }
+
+    /// Renews the lease until dropped.
+    pub(crate) async fn renew(self: Arc<Self>, delivery: Arc<Delivery>) {
+        lease::renew(&self, &delivery).await;
+    }
+}

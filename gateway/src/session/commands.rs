@@ -1,0 +1,162 @@
+//! What a client's frame does. Nothing here waits: what takes time is handed to a road shared by all sessions.
+
+use std::{sync::Arc, time::Instant};
+
+use chatcluster_contracts::{
+    frame::{ClientFrame, Receipt, Refused, Send, ServerFrame, Typing},
+    ids::ClientMsgId,
+    problem::{Code, Problem},
+    record::TypingRecord,
+    rpc::CreateMessageRequest,
+};
+
+use chatcluster_service::trace::hop;
+
+use super::{
+    Identity, Session,
+    rate::TokenBucket,
+    ticks::{self, Tick},
+};
+use crate::{delivery::Delivery, gateway::Shared, protocol::native, upstream::sends::NewSend};
+
+/// A user's typing in one conversation is passed on at most this often.
+const TYPING_EVERY: Tick = 10;
+
+/// What one session's task remembers between commands.
+#[derive(Debug)]
+pub(super) struct Memory {
+    sends: TokenBucket,
+    /// The typing passed on last, and when.
+    typing: Option<(Typing, Tick)>,
+}
+
+impl Memory {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self { sends: TokenBucket::full(shared.options.send_rate, ticks::now()), typing: None }
+    }
+}
+
+/// Answers a frame that cannot be done; the connection survives.
+pub(super) fn refuse(shared: &Shared, session: &Session, problem: &Problem, client_msg_id: Option<&str>) {
+    shared.metrics.refused_frames.inc();
+    session.send(native::write_error(problem, client_msg_id));
+}
+
+pub(super) fn refuse_frame(shared: &Shared, session: &Session, refused: &Refused) {
+    refuse(shared, session, &refused.problem, refused.client_msg_id.as_deref());
+}
+
+/// Does what a frame asks, CONNECT excepted.
+pub(super) fn perform(shared: &Shared, session: &Arc<Session>, memory: &mut Memory, frame: ClientFrame) {
+    let (problem, client_msg_id) = match frame {
+        ClientFrame::Ping => return session.send(native::write(&ServerFrame::Pong)),
+        ClientFrame::Connect(_) => (Problem::new(Code::AlreadyConnected, "this session is connected already"), None),
+        ClientFrame::Join { .. } | ClientFrame::Leave { .. } => {
+            (Problem::new(Code::UnknownType, "this gateway does not serve rooms"), None)
+        }
+        other => {
+            let Some(identity) = session.identity() else {
+                let problem = Problem::new(Code::NotConnected, "the first frame must be CONNECT");
+                let id = if let ClientFrame::Send(send) = &other { Some(send.client_msg_id.as_str()) } else { None };
+                return refuse(shared, session, &problem, id);
+            };
+            match other {
+                ClientFrame::Send(send) => {
+                    let id = send.client_msg_id.clone();
+                    (
+                        match send_message(shared, session, identity, memory, send) {
+                            Ok(()) => return,
+                            Err(problem) => problem,
+                        },
+                        Some(id),
+                    )
+                }
+                ClientFrame::Typing(typing) => match typing_changed(shared, session, identity, memory, typing) {
+                    Ok(()) => return,
+                    Err(problem) => (problem, None),
+                },
+                ClientFrame::Receipt(receipt) => match acknowledge(shared, session, identity, receipt) {
+                    Ok(()) => return,
+                    Err(problem) => (problem, None),
+                },
+                _ => return,
+            }
+        }
+    };
+    refuse(shared, session, &problem, client_msg_id.as_ref().map(ClientMsgId::as_str));
+}
+
+fn send_message(
+    shared: &Shared,
+    session: &Arc<Session>,
+    identity: &Identity,
+    memory: &mut Memory,
+    send: Send,
+) -> Result<(), Problem> {
+    let options = &shared.options;
+    if !memory.sends.take(options.send_rate, ticks::now()) {
+        shared.metrics.send(Code::RateLimited.as_str());
+        return Err(Problem::new(Code::RateLimited, format!("at most {} sends a second", options.send_rate)));
+    }
+    if send.content.len() > options.max_content {
+        shared.metrics.send(Code::PayloadTooLarge.as_str());
+        let detail = format!("the content has {} bytes, {} are accepted", send.content.len(), options.max_content);
+        return Err(Problem::new(Code::PayloadTooLarge, detail));
+    }
+    let trace = shared.traces.start(send.traceparent);
+    let _span = hop("gateway.receive", &trace).entered();
+    if trace.sampled {
+        tracing::info!(
+            trace_id = %trace.trace_id_hex(), hop = "gateway.receive",
+            conversation_id = %send.conversation_id, "message"
+        );
+    }
+    shared.sends.submit(NewSend {
+        // whoever the frame says it is from, the sender is the token's subject
+        request: CreateMessageRequest {
+            sender_id: identity.user.to_string(),
+            workspace_id: identity.workspace.to_string(),
+            conversation_id: send.conversation_id.to_string(),
+            client_msg_id: send.client_msg_id.to_string(),
+            content: send.content,
+            thread_root_id: send.thread_root_id.map(|id| id.to_string()).unwrap_or_default(),
+            attachment_ids: send.attachment_ids,
+            traceparent: trace.to_string(),
+        },
+        session: Arc::downgrade(session),
+        trace,
+        received: Instant::now(),
+    })
+}
+
+fn typing_changed(
+    shared: &Shared,
+    session: &Arc<Session>,
+    identity: &Identity,
+    memory: &mut Memory,
+    typing: Typing,
+) -> Result<(), Problem> {
+    match Delivery::is_member(session, &typing.conversation_id) {
+        Some(true) => {}
+        // on its way in: nobody is told, and nobody misses it
+        None => return Ok(()),
+        Some(false) => return Err(Problem::new(Code::NotAMember, "you are no member of this conversation")),
+    }
+    let now = ticks::now();
+    if memory.typing.as_ref().is_some_and(|(last, at)| *last == typing && at + TYPING_EVERY > now) {
+        return Ok(());
+    }
+    shared.typing.submit(TypingRecord {
+        conversation_id: typing.conversation_id.clone(),
+        user_id: identity.user.clone(),
+        is_typing: typing.is_typing,
+        timestamp: jiff::Timestamp::now().as_millisecond(),
+    });
+    memory.typing = Some((typing, now));
+    Ok(())
+}
+
+fn acknowledge(shared: &Shared, session: &Arc<Session>, identity: &Identity, receipt: Receipt) -> Result<(), Problem> {
+    // entitlement is core's to judge: a reader of history need not be live here
+    shared.receipts.submit(session, &identity.user, &identity.workspace, receipt)
+}

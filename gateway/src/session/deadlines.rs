@@ -1,0 +1,115 @@
+//! When a session must be pinged or closed. Pure: ticks in, a verdict out.
+
+use std::time::Duration;
+
+use chatcluster_contracts::close::CloseReason;
+
+use super::ticks::{self, Tick};
+
+/// The limits that all sessions share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    pub(crate) connect: Tick,
+    pub(crate) heartbeat: Tick,
+    /// Silence after which the peer counts as gone.
+    pub(crate) silence: Tick,
+    pub(crate) write: Tick,
+}
+
+impl Deadlines {
+    pub(crate) fn new(connect: Duration, heartbeat: Duration, write: Duration) -> Self {
+        Self {
+            connect: ticks::of(connect),
+            heartbeat: ticks::of(heartbeat),
+            silence: ticks::of(heartbeat * 5 / 2),
+            write: ticks::of(write),
+        }
+    }
+}
+
+/// What is known of a session when its time comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) opened: Tick,
+    /// A CONNECT was accepted.
+    pub(crate) connected: bool,
+    pub(crate) heard: Tick,
+    pub(crate) pinged: Tick,
+    /// The token's end.
+    pub(crate) expires: Option<Tick>,
+    pub(crate) blocked_since: Option<Tick>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Close(CloseReason),
+    Ping { look_again: Tick },
+    Wait { look_again: Tick },
+}
+
+impl Deadlines {
+    pub(crate) fn judge(&self, times: &Times, now: Tick) -> Verdict {
+        if times.expires.is_some_and(|expires| expires <= now) {
+            return Verdict::Close(CloseReason::TokenExpired);
+        }
+        let connect_by = times.opened + self.connect;
+        if !times.connected && connect_by <= now {
+            return Verdict::Close(CloseReason::Timeout);
+        }
+        if times.heard + self.silence <= now {
+            return Verdict::Close(CloseReason::Timeout);
+        }
+        if times.blocked_since.is_some_and(|since| since + self.write <= now) {
+            return Verdict::Close(CloseReason::SlowConsumer);
+        }
+        let ping_at = times.heard.max(times.pinged) + self.heartbeat;
+        let ping = ping_at <= now;
+        let next_ping = if ping { now + self.heartbeat } else { ping_at };
+        let look_again = [
+            Some(next_ping),
+            Some(times.heard + self.silence),
+            times.expires,
+            (!times.connected).then_some(connect_by),
+            times.blocked_since.map(|since| since + self.write),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(next_ping);
+        if ping { Verdict::Ping { look_again } } else { Verdict::Wait { look_again } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Deadlines = Deadlines { connect: 100, heartbeat: 250, silence: 625, write: 300 };
+
+    fn times() -> Times {
+        Times { opened: 0, connected: true, heard: 0, pinged: 0, expires: None, blocked_since: None }
+    }
+
+    #[test]
+    fn silence_is_answered_by_a_ping_and_then_by_the_end() {
+        assert_eq!(LIMITS.judge(&times(), 249), Verdict::Wait { look_again: 250 });
+        assert_eq!(LIMITS.judge(&times(), 250), Verdict::Ping { look_again: 500 });
+        let pinged = Times { pinged: 500, ..times() };
+        assert_eq!(LIMITS.judge(&pinged, 500), Verdict::Wait { look_again: 625 });
+        assert_eq!(LIMITS.judge(&pinged, 625), Verdict::Close(CloseReason::Timeout));
+        let heard = Times { heard: 600, ..pinged };
+        assert_eq!(LIMITS.judge(&heard, 625), Verdict::Wait { look_again: 850 });
+    }
+
+    #[test]
+    fn each_deadline_has_its_own_reason() {
+        let new = Times { connected: false, ..times() };
+        assert_eq!(LIMITS.judge(&new, 1), Verdict::Wait { look_again: 100 });
+        assert_eq!(LIMITS.judge(&new, 100), Verdict::Close(CloseReason::Timeout));
+        let expiring = Times { expires: Some(30), ..times() };
+        assert_eq!(LIMITS.judge(&expiring, 29), Verdict::Wait { look_again: 30 });
+        assert_eq!(LIMITS.judge(&expiring, 30), Verdict::Close(CloseReason::TokenExpired));
+        let slow = Times { blocked_since: Some(10), heard: 300, ..times() };
+        assert_eq!(LIMITS.judge(&slow, 310), Verdict::Close(CloseReason::SlowConsumer));
+    }
+}

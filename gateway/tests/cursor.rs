@@ -1,0 +1,339 @@
+//! Whatever the roads lose, repeat or reorder: each session sees each event it is entitled to once, in order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+use bytes::Bytes;
+use chatcluster_contracts::{event::EventType, ids::UserId, seq::Seq};
+use chatcluster_gateway::delivery::{
+    Entitlement,
+    cursor::{Arrived, Cursor, HOLD_LIMIT, Join, Recipient, Sink, Wanted},
+};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+struct Session {
+    user: UserId,
+    key: usize,
+}
+
+impl Recipient for Session {
+    fn user_id(&self) -> Option<&UserId> {
+        Some(&self.user)
+    }
+    fn is(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    events: BTreeMap<usize, Vec<u64>>,
+    resyncs: Vec<(usize, u64, u64)>,
+    left: Vec<usize>,
+    /// Sessions that a joining finds.
+    ready: Vec<Session>,
+}
+
+impl Sink<Session> for Seen {
+    fn deliver(&mut self, event: &Arrived, to: &Session) {
+        self.events.entry(to.key).or_default().push(event.seq.get());
+    }
+    fn resync(&mut self, to: &Session, from: Seq, head: Seq) {
+        self.resyncs.push((to.key, from.get(), head.get()));
+    }
+    fn joining(&mut self, user: &UserId, _seq: Seq) -> Vec<Session> {
+        self.ready.iter().filter(|session| session.user == *user).cloned().collect()
+    }
+    fn left(&mut self, who: &Session) {
+        self.left.push(who.key);
+    }
+}
+
+fn user(name: usize) -> UserId {
+    UserId::parse(&format!("u{name}")).unwrap()
+}
+
+fn session(name: usize, key: usize) -> Session {
+    Session { user: user(name), key }
+}
+
+fn event(seq: u64) -> Arrived {
+    Arrived { seq: Seq::new(seq), event_type: EventType::Message, subject: None, payload: Bytes::new(), trace: None }
+}
+
+fn membership(seq: u64, event_type: EventType, name: usize) -> Arrived {
+    Arrived { event_type, subject: Some(user(name)), ..event(seq) }
+}
+
+#[test]
+fn early_events_wait_for_those_before_them_and_old_ones_are_dropped() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::new(4), &mut seen);
+    for seq in [7, 5, 5, 3] {
+        cursor.arrive(event(seq), &mut seen);
+    }
+    assert_eq!(seen.events[&0], [5]);
+    assert_eq!(cursor.wanted(100), Some(Wanted::Events { after: Seq::new(5), until: Seq::new(6) }));
+    cursor.arrive(event(6), &mut seen);
+    assert_eq!(seen.events[&0], [5, 6, 7]);
+    assert_eq!(cursor.wanted(100), None);
+}
+
+#[test]
+fn a_head_alone_tells_of_a_lost_last_event() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::new(4), &mut seen);
+    cursor.raise_head(Seq::new(5));
+    assert_eq!(cursor.wanted(100), Some(Wanted::Events { after: Seq::new(4), until: Seq::new(5) }));
+    cursor.fetched(vec![event(5)], Seq::new(5), Seq::new(1), &mut seen);
+    assert_eq!((seen.events[&0].as_slice(), cursor.wanted(100)), (&[5][..], None));
+    // a wrong head is put right by core
+    cursor.raise_head(Seq::new(9));
+    cursor.fetched(vec![], Seq::new(5), Seq::new(1), &mut seen);
+    assert_eq!(cursor.wanted(100), None);
+}
+
+#[test]
+fn events_that_come_before_the_first_member_are_kept_for_it() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.arrive(event(5), &mut seen);
+    cursor.arrive(event(6), &mut seen);
+    cursor.join(session(0, 0), Seq::new(5), &mut seen);
+    assert_eq!(seen.events[&0], [6]);
+}
+
+#[test]
+fn whoever_joins_later_starts_where_it_stands() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::new(4), &mut seen);
+    assert_eq!(cursor.join(session(1, 1), Seq::new(2), &mut seen), Join::Behind(Seq::new(4)));
+    assert_eq!(cursor.join(session(1, 1), Seq::new(6), &mut seen), Join::Joined, "ahead of the cursor");
+    assert_eq!(cursor.join(session(1, 1), Seq::new(6), &mut seen), Join::Joined, "again: no second membership");
+    for seq in 5..=7 {
+        cursor.arrive(event(seq), &mut seen);
+    }
+    assert_eq!((&seen.events[&0][..], &seen.events[&1][..]), (&[5, 6, 7][..], &[7][..]));
+    assert_eq!(cursor.position(&session(1, 1)), Some(Seq::new(7)));
+    assert_eq!(cursor.leave(&session(1, 1)), Some(Seq::new(7)));
+    assert_eq!(cursor.leave(&session(1, 1)), None);
+}
+
+#[test]
+fn leaving_takes_effect_after_its_own_event_and_joining_with_it() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    seen.ready.push(session(1, 1));
+    cursor.join(session(0, 0), Seq::ZERO, &mut seen);
+    cursor.arrive(event(3), &mut seen);
+    cursor.arrive(membership(2, EventType::UserJoined, 1), &mut seen);
+    cursor.arrive(event(1), &mut seen);
+    cursor.arrive(membership(4, EventType::UserLeft, 1), &mut seen);
+    cursor.arrive(event(5), &mut seen);
+    assert_eq!(seen.events[&0], [1, 2, 3, 4, 5]);
+    assert_eq!(seen.events[&1], [2, 3, 4]);
+    assert_eq!(seen.left, [1]);
+}
+
+#[test]
+fn too_long_a_gap_is_said_and_memberships_are_asked_again() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::ZERO, &mut seen);
+    cursor.join(session(1, 1), Seq::ZERO, &mut seen);
+    cursor.raise_head(Seq::new(2000));
+    assert_eq!(cursor.wanted(1000), Some(Wanted::Memberships));
+    // user 1 left somewhere in the part nobody will read
+    let members = HashMap::from([(user(0), Seq::ZERO)]);
+    cursor.resynced(&[user(0), user(1)], &members, Seq::new(2001), &mut seen);
+    assert_eq!(seen.resyncs.iter().find(|(key, ..)| *key == 0), Some(&(0, 1, 2001)));
+    assert_eq!(seen.left, [1]);
+    cursor.arrive(event(2002), &mut seen);
+    assert_eq!((seen.events.get(&0), seen.events.get(&1)), (Some(&vec![2002]), None));
+}
+
+#[test]
+fn pruned_history_is_said() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::new(1), &mut seen);
+    cursor.raise_head(Seq::new(9));
+    cursor.fetched(vec![event(8), event(9)], Seq::new(9), Seq::new(8), &mut seen);
+    assert_eq!(cursor.wanted(1000), Some(Wanted::Memberships));
+    cursor.resynced(&[user(0)], &HashMap::from([(user(0), Seq::ZERO)]), Seq::new(9), &mut seen);
+    assert_eq!(seen.resyncs, [(0, 2, 9)]);
+    assert_eq!(cursor.wanted(1000), None);
+}
+
+#[test]
+fn the_hold_is_bounded_and_keeps_what_comes_first() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::ZERO, &mut seen);
+    let end = 3 * HOLD_LIMIT as u64;
+    for seq in (2..=end).rev() {
+        cursor.arrive(event(seq), &mut seen);
+    }
+    cursor.arrive(event(1), &mut seen);
+    let reached = seen.events[&0].len() as u64;
+    assert_eq!(seen.events[&0], (1..=reached).collect::<Vec<_>>());
+    assert_eq!(reached, HOLD_LIMIT as u64);
+    assert_eq!(
+        cursor.wanted(10_000),
+        Some(Wanted::Events { after: Seq::new(reached), until: Seq::new(end) }),
+        "the rest is fetched"
+    );
+}
+
+/// One step of a history, chosen at random.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit,
+    Toggle {
+        user: usize,
+    },
+    /// The road brings an event, any that exists: early, late or again.
+    Arrive {
+        pick: prop::sample::Index,
+    },
+    Attach {
+        user: usize,
+    },
+    Detach {
+        pick: prop::sample::Index,
+    },
+    Head,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Commit),
+        2 => (0usize..3).prop_map(|user| Step::Toggle { user }),
+        8 => any::<prop::sample::Index>().prop_map(|pick| Step::Arrive { pick }),
+        2 => (0usize..3).prop_map(|user| Step::Attach { user }),
+        1 => any::<prop::sample::Index>().prop_map(|pick| Step::Detach { pick }),
+        1 => Just(Step::Head),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+/// The conversation as core has it, and one gateway's cursor over it.
+#[derive(Default)]
+struct World {
+    log: Vec<Arrived>,
+    members: HashMap<usize, bool>,
+    cursor: RefCell<Cursor<Session>>,
+    seen: Seen,
+    /// Per session: its user and the head when it attached.
+    sessions: Vec<(Session, u64)>,
+    detached: HashMap<usize, u64>,
+}
+
+impl World {
+    fn head(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    fn is_member(&self, name: usize) -> bool {
+        self.members.get(&name).copied().unwrap_or(true)
+    }
+
+    /// As the gateway does it: read the head, fetch up to it, join; fetch more while the cursor is ahead.
+    fn attach(&mut self, name: usize) {
+        if !self.is_member(name) {
+            return;
+        }
+        let session = session(name, self.sessions.len());
+        self.sessions.push((session.clone(), self.head()));
+        let mut got = self.head();
+        let mut entitlement = Entitlement::Member;
+        loop {
+            let joined = self.cursor.get_mut().join(session.clone(), Seq::new(got), &mut self.seen);
+            let Join::Behind(until) = joined else { return };
+            for event in &self.log[usize::try_from(got).unwrap()..usize::try_from(until.get()).unwrap()] {
+                if entitlement.admits(event, &session.user) {
+                    self.seen.events.entry(session.key).or_default().push(event.seq.get());
+                }
+            }
+            got = until.get();
+            if entitlement == Entitlement::Left {
+                return;
+            }
+        }
+    }
+
+    fn ready(&self) -> Vec<Session> {
+        let alive = self.sessions.iter().filter(|(session, _)| !self.detached.contains_key(&session.key));
+        alive.map(|(session, _)| session.clone()).collect()
+    }
+
+    /// Core answers until nothing is wanted.
+    fn settle(&mut self) {
+        let head = self.head();
+        self.cursor.get_mut().raise_head(Seq::new(head));
+        while let Some(Wanted::Events { after, until }) = self.cursor.get_mut().wanted(1000) {
+            let (from, to) = (usize::try_from(after.get()).unwrap(), usize::try_from(until.get()).unwrap());
+            let events = self.log[from..to].to_vec();
+            self.seen.ready = self.ready();
+            self.cursor.get_mut().fetched(events, Seq::new(head), Seq::new(1), &mut self.seen);
+        }
+    }
+
+    /// What a session that attached at `since` may see: every event while its user was a member.
+    fn entitled(&self, name: usize, since: u64, until: u64) -> Vec<u64> {
+        let mut entitlement = Entitlement::Member;
+        let range = &self.log[usize::try_from(since).unwrap()..usize::try_from(until).unwrap()];
+        range.iter().filter(|event| entitlement.admits(event, &user(name))).map(|event| event.seq.get()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn each_session_sees_what_it_is_entitled_to_once_and_in_order(steps in steps()) {
+        let mut world = World::default();
+        // somebody stays all the time: where nobody does, the cursor is given up and others are found by recipients
+        world.attach(9);
+        for step in steps {
+            world.seen.ready = world.ready();
+            match step {
+                Step::Commit => world.log.push(event(world.head() + 1)),
+                Step::Toggle { user } => {
+                    let member = world.is_member(user);
+                    let kind = if member { EventType::UserLeft } else { EventType::UserJoined };
+                    world.log.push(membership(world.head() + 1, kind, user));
+                    world.members.insert(user, !member);
+                }
+                Step::Arrive { pick } if !world.log.is_empty() => {
+                    let event = pick.get(&world.log).clone();
+                    world.cursor.get_mut().arrive(event, &mut world.seen);
+                }
+                Step::Attach { user } => world.attach(user),
+                Step::Detach { pick } => {
+                    let ready = world.ready();
+                    if ready.len() > 1 {
+                        let session = pick.get(&ready[1..]);
+                        // what it saw so far is its all
+                        let position = world.cursor.get_mut().leave(session);
+                        world.detached.insert(session.key, position.map_or(u64::MAX, Seq::get));
+                    }
+                }
+                Step::Head => world.settle(),
+                Step::Arrive { .. } => {}
+            }
+        }
+        world.settle();
+        let head = world.head();
+        for (session, since) in &world.sessions {
+            let name: usize = session.user.as_str()[1..].parse().unwrap();
+            let seen = world.seen.events.get(&session.key).cloned().unwrap_or_default();
+            let ended = world.detached.get(&session.key).copied().unwrap_or(head);
+            if ended == u64::MAX {
+                // it was no member when it went: only order and entitlement can be said
+                let all = world.entitled(name, *since, head);
+                prop_assert!(all.starts_with(&seen), "{seen:?} of {all:?}");
+            } else {
+                prop_assert_eq!(seen, world.entitled(name, *since, ended.max(*since)), "session {} of {}", session.key, name);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Events through a real gateway: in order, once, to those entitled, whatever gets lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
+
+mod support;
+
+use chatcluster_contracts::{seq::Seq, stream_entry::StreamEntry};
+use serde_json::json;
+use support::{Platform, eventually};
+
+#[tokio::test]
+async fn what_one_sends_both_receive() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann", "bob"]);
+    let (mut ann, mut bob) = (platform.client("ann").await, platform.client("bob").await);
+    ann.send_message("c1", "m1", "hello").await;
+    let ack = ann.until("ACK").await;
+    assert_eq!((&ack["clientMsgId"], &ack["seq"]), (&json!("m1"), &json!(1)));
+    let message = bob.until("MESSAGE").await;
+    assert_eq!((&message["content"], &message["senderId"]), (&json!("hello"), &json!("ann")));
+    if ann.seqs("c1").is_empty() {
+        ann.until_seq("c1", 1).await;
+    }
+    // the same again is the same message
+    ann.send_message("c1", "m1", "hello").await;
+    assert_eq!(ann.until("ACK").await["seq"], 1);
+}
+
+#[tokio::test]
+async fn sends_of_one_session_keep_their_order() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut ann = platform.client("ann").await;
+    for n in 1..=150 {
+        ann.send_message("c1", &format!("m{n}"), "x").await;
+    }
+    ann.until_seq("c1", 150).await;
+    assert_eq!(ann.seqs("c1"), (1..=150).collect::<Vec<_>>());
+    let order: Vec<_> = ann.seen.iter().filter(|frame| frame["type"] == "MESSAGE").map(|f| &f["clientMsgId"]).collect();
+    assert_eq!(order, (1..=150).map(|n| json!(format!("m{n}"))).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert!(ann.seen.iter().any(|frame| frame["type"] == "POSITION"), "a position after a hundred events");
+}
+
+#[tokio::test]
+async fn a_client_that_resumes_gets_what_it_missed_then_live_events() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    for n in 0..500 {
+        platform.core.post("c1", "ann", &n.to_string()).await;
+    }
+    let mut ann = platform.resuming("ann", json!({"c1": 3})).await;
+    platform.core.post("c1", "ann", "live").await;
+    ann.until_seq("c1", 501).await;
+    assert_eq!(ann.seqs("c1"), (4..=501).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_position_resumes_as_well_as_a_map() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut ann = platform.client("ann").await;
+    for n in 0..100 {
+        platform.core.post("c1", "ann", &n.to_string()).await;
+    }
+    let position = ann.until("POSITION").await["position"].clone();
+    let reached = ann.seqs("c1").last().copied().unwrap();
+    drop(ann);
+    platform.core.post("c1", "ann", "missed").await;
+    let mut again = support::client::Client::open(&platform.url()).await;
+    again.send(json!({"type": "CONNECT", "token": platform.issuer.token("ann"), "position": position})).await;
+    again.until_seq("c1", 101).await;
+    let first = again.seqs("c1")[0];
+    assert!(first <= reached + 1, "nothing is skipped");
+    assert_eq!(again.seqs("c1"), (first..=101).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn too_much_missed_is_said() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    for n in 0..1200 {
+        platform.core.post("c1", "ann", &n.to_string()).await;
+    }
+    let mut ann = platform.resuming("ann", json!({"c1": 1})).await;
+    let resync = ann.until("RESYNC").await;
+    assert_eq!((&resync["from"], &resync["head"]), (&json!(2), &json!(1200)));
+    platform.core.post("c1", "ann", "live").await;
+    ann.until_seq("c1", 1201).await;
+    assert_eq!(ann.seqs("c1"), [1201]);
+}
+
+#[tokio::test]
+async fn pruned_history_is_said() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    for n in 0..20 {
+        platform.core.post("c1", "ann", &n.to_string()).await;
+    }
+    platform.core.prune("c1", 11);
+    let mut ann = platform.resuming("ann", json!({"c1": 3})).await;
+    let resync = ann.until("RESYNC").await;
+    assert_eq!((&resync["from"], &resync["head"]), (&json!(4), &json!(10)));
+    ann.until_seq("c1", 20).await;
+    assert_eq!(ann.seqs("c1"), (11..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn lost_repeated_and_late_entries_change_nothing() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann", "bob"]);
+    let (mut ann, mut bob) = (platform.client("ann").await, platform.client("bob").await);
+    platform.core.post("c1", "ann", "1").await;
+    platform.core.set_silent(true);
+    for n in 2..=6 {
+        platform.core.post("c1", "ann", &n.to_string()).await;
+    }
+    platform.core.route_again("c1", 4).await;
+    platform.core.route_again("c1", 1).await;
+    platform.core.set_silent(false);
+    platform.core.post("c1", "bob", "7").await;
+    platform.core.route_again("c1", 3).await;
+    for client in [&mut ann, &mut bob] {
+        client.until_seq("c1", 7).await;
+        assert_eq!(client.seqs("c1"), (1..=7).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_last_event_is_found_by_its_digest() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut ann = platform.client("ann").await;
+    platform.core.post("c1", "ann", "1").await;
+    ann.until_seq("c1", 1).await;
+    platform.core.set_silent(true);
+    platform.core.post("c1", "ann", "2").await;
+    let heads = vec![("c1".parse().unwrap(), Seq::new(2))];
+    platform.core.write("gateway-1", StreamEntry::Digest { heads }).await;
+    ann.until_seq("c1", 2).await;
+}
+
+#[tokio::test]
+async fn a_flushed_registry_is_written_again_and_the_last_event_found() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut ann = platform.client("ann").await;
+    platform.core.post("c1", "ann", "1").await;
+    ann.until_seq("c1", 1).await;
+    platform.core.set_silent(true);
+    platform.core.post("c1", "ann", "lost").await;
+    platform.streams.flush();
+    platform.core.set_silent(false);
+    ann.until_seq("c1", 2).await;
+    platform.registered("ann", 1).await;
+    platform.core.post("c1", "ann", "3").await;
+    ann.until_seq("c1", 3).await;
+    assert_eq!(ann.seqs("c1"), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn members_come_and_go_while_connected() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let (mut ann, mut bob) = (platform.client("ann").await, platform.client("bob").await);
+    platform.core.post("c1", "ann", "before").await;
+    platform.core.join("c1", "bob").await;
+    platform.core.post("c1", "ann", "3").await;
+    platform.core.leave("c1", "bob").await;
+    platform.core.post("c1", "ann", "5").await;
+    platform.core.join("c1", "bob").await;
+    platform.core.post("c1", "bob", "7").await;
+    ann.until_seq("c1", 7).await;
+    bob.until_seq("c1", 7).await;
+    assert_eq!(ann.seqs("c1"), (1..=7).collect::<Vec<_>>());
+    assert_eq!(bob.seqs("c1"), [2, 3, 4, 6, 7]);
+}
+
+#[tokio::test]
+async fn the_first_event_of_a_new_conversation_arrives() {
+    let platform = Platform::start().await;
+    let mut ann = platform.client("ann").await;
+    platform.core.create("new", &["ann"]);
+    platform.core.post("new", "ann", "1").await;
+    platform.core.post("new", "ann", "2").await;
+    ann.until_seq("new", 2).await;
+    assert_eq!(ann.seqs("new"), [1, 2]);
+}
+
+#[tokio::test]
+async fn typing_and_receipts_go_out_and_ephemera_come_in() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    platform.core.post("c1", "ann", "1").await;
+    let mut ann = platform.client("ann").await;
+    eventually("typing is on the log", async || {
+        // before the session is live in the conversation typing is passed over
+        ann.send(json!({"type": "TYPING", "conversationId": "c1", "isTyping": true})).await;
+        !platform.log.typing().is_empty()
+    })
+    .await;
+    assert_eq!(platform.log.typing()[0].user_id.as_str(), "ann");
+    ann.send(json!({"type": "TYPING", "conversationId": "other", "isTyping": true})).await;
+    assert_eq!(ann.until("ERROR").await["code"], "not_a_member");
+    ann.send(json!({"type": "RECEIPT", "conversationId": "c1", "deliveredSeq": 1})).await;
+    eventually("the receipt is with core", async || {
+        platform.core.receipts().iter().any(|r| r.delivered_seq == Some(1))
+    })
+    .await;
+    ann.send(json!({"type": "RECEIPT", "conversationId": "nowhere", "readSeq": 1})).await;
+    assert_eq!(ann.until("ERROR").await["code"], "unknown_conversation");
+    let ann_alone = chatcluster_contracts::stream_entry::Recipients::new([&"ann".parse().unwrap()]);
+    let payload = bytes::Bytes::from_static(br#"{"type":"STATUS"}"#);
+    platform.core.write("gateway-1", StreamEntry::Direct { recipients: ann_alone, payload }).await;
+    ann.until("STATUS").await;
+    ann.send(json!({"type": "PING"})).await;
+    ann.until("PONG").await;
+}
+
+#[tokio::test]
+async fn sends_survive_a_core_that_goes_and_comes_back() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut ann = platform.client("ann").await;
+    ann.send_message("c1", "m1", "1").await;
+    ann.until("ACK").await;
+    platform.core.set_away(true);
+    for n in 2..=20 {
+        ann.send_message("c1", &format!("m{n}"), "x").await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    platform.core.set_away(false);
+    ann.until_seq("c1", 20).await;
+    assert_eq!(ann.seqs("c1"), (1..=20).collect::<Vec<_>>());
+    while ann.seen.iter().filter(|frame| frame["type"] == "ACK").count() < 20 {
+        ann.until("ACK").await;
+    }
+}
