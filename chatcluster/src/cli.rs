@@ -36,3 +36,15 @@ pub enum Command {
     /// Print the OpenAPI document of the REST API
     Openapi,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_of_the_flattened_services_do_not_collide() {
+        Cli::command().debug_assert();
+    }
+}

@@ -10,7 +10,9 @@ use chatcluster_service::{
 };
 use chatcluster_transport::{event_log::kafka::KafkaOptions, gateway_streams::redis::RedisOptions};
 
+// no clap group: the one-process form flattens the options of several services, whose groups would share this name
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Name of this gateway, unique among the gateways that run; default: the host's name
     #[arg(long, env = "CHATCLUSTER_NODE", value_name = "NAME")]

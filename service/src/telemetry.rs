@@ -44,7 +44,8 @@ pub struct Telemetry {
 pub fn init(service: &'static str, options: &LogOptions) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(&options.log_level)
         .with_context(|| format!("--log-level {:?} is not understood", options.log_level))?;
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let format = match options.log_format {
         LogFormat::Text => format.with_target(false).boxed(),
         LogFormat::Json => format.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),

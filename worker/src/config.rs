@@ -35,7 +35,9 @@ pub struct Process {
     pub log: LogOptions,
 }
 
+// no clap group: the one-process form flattens the options of several services, whose groups would share this name
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Records of one partition that are worked on together
     #[arg(long, env = "CHATCLUSTER_FANOUT_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -1,9 +1,9 @@
 //! Publishes one shard while its lease lasts. Rows are read from the start of the table each time, without those in
-//! flight; appended in order; deleted once acknowledged. At the first failure the shard stops and starts again from the
+//! flight; appended in order per key; deleted once acknowledged. At the first failure the shard stops and starts again from the
 //! table: records may repeat, none is skipped.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use chatcluster_contracts::{record::header, trace::TraceParent};
 use chatcluster_transport::event_log::{LogError, NewRecord, Producer};
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::watch, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,12 @@ pub(super) struct Shard {
 struct InFlight {
     /// Of every row in flight; what a reading leaves out.
     positions: Vec<i64>,
-    appends: FuturesOrdered<Boxed<(Appended, Answers)>>,
+    appends: FuturesUnordered<Boxed<(Appended, Answers)>>,
+    /// Keys of the records in `appends`. Of one key only one append is under way: were two, and the first failed, the
+    /// second would stand in the log before the repeat of the first.
+    busy: HashSet<String>,
+    /// Rows that wait for their key.
+    held: Vec<OutboxRow>,
     acknowledged: VecDeque<Row>,
     delete_at: Option<tokio::time::Instant>,
     deleting: Option<Boxed<StoreResult<Vec<i64>>>>,
@@ -79,6 +84,7 @@ struct Row {
 
 struct Appended {
     rows: Vec<Row>,
+    keys: HashSet<String>,
     at: Instant,
 }
 
@@ -127,9 +133,9 @@ impl Shard {
             }
             flight.delete(&self.store, stopping);
             let outcome = tokio::select! {
-                rows = maybe(&mut flight.reading) => flight.append(rows, &self.producer, &self.store),
+                rows = maybe(&mut flight.reading) => flight.take(rows).and_then(|()| self.append(&mut flight)),
                 Some((appended, results)) = flight.appends.next(), if !flight.appends.is_empty() => {
-                    self.acknowledge(&mut flight, appended, results)
+                    self.acknowledge(&mut flight, appended, results).and_then(|()| self.append(&mut flight))
                 }
                 deleted = maybe(&mut flight.deleting) => flight.deleted(deleted),
                 () = wake.rows(self.number), if !stopping => { flight.more = true; Ok(()) }
@@ -149,6 +155,26 @@ impl Shard {
         self.lease.borrow().is_some_and(|until| Instant::now() < until)
     }
 
+    /// Hands what can go to the event log.
+    fn append(&self, flight: &mut InFlight) -> Result<(), ShardError> {
+        let batch = flight.next_batch();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut appended = Appended { rows: Vec::new(), keys: HashSet::new(), at: Instant::now() };
+        let mut records = Vec::with_capacity(batch.len());
+        for row in batch {
+            note(&row);
+            appended.rows.push(Row { id: row.id.clone(), position: row.position });
+            appended.keys.insert(row.key.clone());
+            records.push(record(row, &self.store)?);
+        }
+        flight.busy.extend(appended.keys.iter().cloned());
+        let producer = self.producer.clone();
+        flight.appends.push(Box::pin(async move { (appended, producer.append(records).await) }));
+        Ok(())
+    }
+
     /// Everything before the first failure is published; the failure ends this run.
     fn acknowledge(&self, flight: &mut InFlight, appended: Appended, results: Answers) -> Result<(), ShardError> {
         self.metrics.append_latency.observe(appended.at.elapsed().as_secs_f64());
@@ -156,6 +182,9 @@ impl Shard {
             return Err(
                 LogError::Unavailable("the event log answered for fewer records than it was given".into()).into()
             );
+        }
+        for key in &appended.keys {
+            flight.busy.remove(key);
         }
         for (row, result) in appended.rows.into_iter().zip(results) {
             result?;
@@ -196,30 +225,28 @@ impl InFlight {
         self.reading = Some(Box::pin(async move { store.outbox_rows(shard, &skip, BATCH).await }));
     }
 
-    /// Hands rows to the event log. Appends are polled in the order they are made here, and both logs take records in
-    /// the order of the first poll.
-    fn append(
-        &mut self,
-        rows: StoreResult<Vec<OutboxRow>>,
-        producer: &Arc<dyn Producer>,
-        store: &Store,
-    ) -> Result<(), ShardError> {
+    fn take(&mut self, rows: StoreResult<Vec<OutboxRow>>) -> Result<(), ShardError> {
         let rows = rows?;
-        if rows.is_empty() {
-            return Ok(());
-        }
         self.more |= rows.len() >= BATCH as usize;
-        let mut kept = Vec::with_capacity(rows.len());
-        let mut records = Vec::with_capacity(rows.len());
-        for row in rows {
-            self.positions.push(row.position);
-            note(&row);
-            kept.push(Row { id: row.id.clone(), position: row.position });
-            records.push(record(row, store)?);
-        }
-        let (producer, appended) = (producer.clone(), Appended { rows: kept, at: Instant::now() });
-        self.appends.push_back(Box::pin(async move { (appended, producer.append(records).await) }));
+        self.positions.extend(rows.iter().map(|row| row.position));
+        self.held.extend(rows);
         Ok(())
+    }
+
+    /// The next rows that can go, in order: those whose key is free.
+    fn next_batch(&mut self) -> Vec<OutboxRow> {
+        if self.appends.len() >= MAX_APPENDS {
+            return Vec::new();
+        }
+        let mut batch = Vec::new();
+        for row in std::mem::take(&mut self.held) {
+            if batch.len() >= BATCH as usize || self.busy.contains(&row.key) {
+                self.held.push(row);
+            } else {
+                batch.push(row);
+            }
+        }
+        batch
     }
 
     fn delete(&mut self, store: &Store, now: bool) {
@@ -237,7 +264,7 @@ impl InFlight {
     }
 
     fn deleted(&mut self, positions: StoreResult<Vec<i64>>) -> Result<(), ShardError> {
-        let gone: std::collections::HashSet<i64> = positions?.into_iter().collect();
+        let gone: HashSet<i64> = positions?.into_iter().collect();
         self.positions.retain(|position| !gone.contains(position));
         Ok(())
     }

@@ -3,22 +3,24 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    body::Bytes,
-    extract::{
-        ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request,
-        rejection::{BytesRejection, FailedToBufferBody},
-    },
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use chatcluster_contracts::{
     ids::{ConversationId, UserId},
     problem::{Code, Problem},
 };
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Api, problem::ApiError};
 use crate::identity::Caller;
+
+/// Longest request body, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// How much of a body that is too long is read for the sake of an answer.
+const MAX_DISCARDED: usize = 16 * MAX_BODY;
 
 impl FromRequestParts<Api> for Caller {
     type Rejection = ApiError;
@@ -41,20 +43,36 @@ pub(super) struct Body<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &Api) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::new(Code::UnsupportedMediaType, "the body must be application/json"));
         }
-        let bytes = Bytes::from_request(request, api).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                ApiError::new(Code::PayloadTooLarge, "a request body has at most 1 MiB")
-            }
-            other => ApiError::new(Code::BadRequest, other.body_text()),
-        })?;
+        let bytes = read(request).await?;
         let value: Value = serde_json::from_slice(&bytes)
             .map_err(|error| ApiError::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
         parse(&value).map(Self)
     }
+}
+
+/// The whole body. One that is too long is read on and thrown away, up to a point: a client that is still writing would
+/// see its connection reset, and not the answer.
+async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
+    let mut body = request.into_body().into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0_usize);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| ApiError::new(Code::BadRequest, format!("the body was cut off: {error}")))?;
+        length += chunk.len();
+        if length > MAX_DISCARDED {
+            break;
+        }
+        if length <= MAX_BODY {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    if length > MAX_BODY {
+        return Err(ApiError::new(Code::PayloadTooLarge, format!("a request body has at most {MAX_BODY} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

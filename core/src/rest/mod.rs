@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
@@ -29,8 +29,6 @@ use crate::{identity::Identity, store::Store};
 pub use openapi::openapi;
 use problem::ApiError;
 
-/// Longest request body, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
 /// No request takes longer, whatever hangs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -68,7 +66,6 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::from(Problem::new(Code::MethodNotAllowed, "this route does not take that method"))
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(in_time))
         .with_state(api)
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
 mod members;
+mod outages;
 mod path;
 mod platform;
+mod process;
 mod relay;
 mod rest;
 mod rpc;

@@ -18,6 +18,22 @@ async fn call(api: &Api, method: &str, path: &str, body: Option<Value>) -> (u16,
     api.call(method.parse::<Method>().unwrap(), path, body).await.unwrap()
 }
 
+/// Who calls, method, path, body; status and code.
+type Case<'a> = (&'a Api, &'static str, String, Option<Value>, u16, &'static str);
+
+async fn refused(cases: Vec<Case<'_>>) {
+    for (api, method, path, body, status, code) in cases {
+        let shown = body.as_ref().map(|body| body.to_string().chars().take(60).collect::<String>());
+        let (got, problem) = call(api, method, &path, body).await;
+        assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{method} {path} {shown:?}: {problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        if status == 422 {
+            assert!(problem["field"].is_string(), "{method} {path} {shown:?}: {problem}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_a_problem_with_its_code() {
     let (platform, ann, bob, room) = group().await;
@@ -25,7 +41,7 @@ async fn every_refusal_is_a_problem_with_its_code() {
     let messages = format!("/v1/conversations/{room}/messages");
     let members = format!("/v1/conversations/{room}/members");
     let nobody = platform.api();
-    let cases: Vec<(&Api, &str, String, Option<Value>, u16, &str)> = vec![
+    let cases: Vec<Case> = vec![
         (&ann.api, "GET", "/v1/nothing".into(), None, 404, "not_found"),
         (&ann.api, "DELETE", "/v1/me".into(), None, 405, "method_not_allowed"),
         (&nobody, "GET", "/v1/me".into(), None, 401, "unauthenticated"),
@@ -121,16 +137,7 @@ async fn every_refusal_is_a_problem_with_its_code() {
         ),
         (&nobody, "POST", "/v1/token/refresh".into(), Some(json!({"refreshToken": "made up"})), 401, "unauthenticated"),
     ];
-    for (api, method, path, body, status, code) in cases {
-        let shown = body.as_ref().map(|body| body.to_string().chars().take(60).collect::<String>());
-        let (got, problem) = call(api, method, &path, body).await;
-        assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{method} {path} {shown:?}: {problem}");
-        assert_eq!(problem["status"], status, "{problem}");
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-        if status == 422 {
-            assert!(problem["field"].is_string(), "{method} {path} {shown:?}: {problem}");
-        }
-    }
+    refused(cases).await;
     let (_, log) = ann.api.events(&room, 0, 10).await.unwrap();
     assert_eq!(log["events"], json!([]), "something was stored");
 }

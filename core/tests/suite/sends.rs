@@ -95,16 +95,16 @@ async fn refused_sends_leave_no_hole(store: TestStore) {
 async fn threads_need_a_root_of_the_conversation(store: TestStore) {
     let room = conversation(&store, Kind::Group, &["ann"]).await;
     let other = conversation(&store, Kind::Group, &["ann"]).await;
-    let root = store.send(message("ann", &room, "root", "root")).await.unwrap();
+    let first = store.send(message("ann", &room, "root", "root")).await.unwrap();
     let reply = |room, name| {
         let mut reply = message("ann", room, name, "reply");
-        reply.thread_root_id = Some(root.message_id.clone());
+        reply.thread_root_id = Some(first.message_id.clone());
         reply
     };
     assert!(store.send(reply(&room, "r1")).await.is_ok());
     assert_eq!(store.send(reply(&other, "r2")).await.unwrap_err().code, Code::UnknownMessage);
     let (history, _) = store.history(&room, Seq::ZERO, HistoryPage::Newest, 10).await.unwrap();
-    assert_eq!(history[1].thread_root_id.as_ref(), Some(&root.message_id));
+    assert_eq!(history[1].thread_root_id.as_ref(), Some(&first.message_id));
 }
 
 async fn outbox_rows_are_in_seq_order(store: TestStore) {

@@ -38,13 +38,13 @@ async fn measure(store: &TestStore, senders: usize, distinct: bool) {
         times.extend(task.await.unwrap());
     }
     times.sort();
-    let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
+    let at = |q: usize| times[(times.len() - 1) * q / 100];
     println!(
         "{senders:3} senders, {}: {:6}/s  p50 {:?} p99 {:?}",
         if distinct { "own conversations" } else { "one conversation " },
         times.len() / 4,
-        at(0.5),
-        at(0.99)
+        at(50),
+        at(99)
     );
 }
 

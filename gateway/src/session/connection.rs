@@ -66,14 +66,20 @@ enum Step {
 
 /// Serves a connection to its end. `early`: bytes that came with the upgrade. `upgrade`: who the upgrade request said.
 pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, early: Vec<u8>, upgrade: Option<Claims>) {
-    let end = talk(&shared, &session, early, upgrade.map(Box::new)).await;
-    Box::pin(finish(&shared, &session, end)).await;
+    let mut decoder = Decoder::new(shared.options.max_frame);
+    let end = talk(&shared, &session, &mut decoder, early, upgrade.map(Box::new)).await;
+    Box::pin(finish(&shared, &session, &mut decoder, end)).await;
 }
 
-async fn talk(shared: &Arc<Shared>, session: &Arc<Session>, early: Vec<u8>, mut upgrade: Option<Box<Claims>>) -> End {
-    let mut decoder = Decoder::new(shared.options.max_frame);
+async fn talk(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    decoder: &mut Decoder,
+    early: Vec<u8>,
+    mut upgrade: Option<Box<Claims>>,
+) -> End {
     let mut memory = Memory::new(shared);
-    let mut step = if early.is_empty() { Step::More } else { read(shared, session, &mut decoder, &mut memory, &early) };
+    let mut step = if early.is_empty() { Step::More } else { read(shared, session, decoder, &mut memory, &early) };
     loop {
         match step {
             Step::More => {}
@@ -82,13 +88,13 @@ async fn talk(shared: &Arc<Shared>, session: &Arc<Session>, early: Vec<u8>, mut 
                 if let Err(reason) = Box::pin(connect(shared, session, claims, frame)).await {
                     return End::Close(reason);
                 }
-                step = read(shared, session, &mut decoder, &mut memory, &rest);
+                step = read(shared, session, decoder, &mut memory, &rest);
                 continue;
             }
             Step::End(end) => return end,
         }
         step = match poll_fn(|context| session.poll_turn(context)).await {
-            Turn::Read => read_socket(shared, session, &mut decoder, &mut memory),
+            Turn::Read => read_socket(shared, session, decoder, &mut memory),
             Turn::Position => {
                 tell_position(session);
                 Step::More
@@ -144,7 +150,7 @@ fn tell_position(session: &Arc<Session>) {
     }
 }
 
-async fn finish(shared: &Shared, session: &Arc<Session>, end: End) {
+async fn finish(shared: &Shared, session: &Arc<Session>, decoder: &mut Decoder, end: End) {
     let reason = match &end {
         End::Close(reason) => Some(*reason),
         End::Client(_) | End::Lost => None,
@@ -167,11 +173,12 @@ async fn finish(shared: &Shared, session: &Arc<Session>, end: End) {
                 session.send(native::write(&ServerFrame::Position { position: &position::encode(&position) }));
             }
             session.send_last(websocket::close(Some(reason.code()), reason.as_str()));
-            say_goodbye(session).await;
+            say_goodbye(session, decoder).await;
         }
         End::Client(code) => {
             session.send_last(websocket::close(code, ""));
-            say_goodbye(session).await;
+            // both have said so: the server hangs up first (RFC 6455 section 7.1.1)
+            let _ = tokio::time::timeout(GOODBYE, session.written()).await;
         }
         End::Lost => {}
     }
@@ -179,21 +186,35 @@ async fn finish(shared: &Shared, session: &Arc<Session>, end: End) {
     shared.sessions.remove(session);
 }
 
-/// Lets the peer read what was sent: closing a socket with unread bytes would reset the connection and lose it.
-async fn say_goodbye(session: &Session) {
+/// Lets the peer read what was sent: closing a socket with unread bytes would reset the connection and lose it. Ends
+/// with the peer's own close frame, or its end.
+async fn say_goodbye(session: &Session, decoder: &mut Decoder) {
     let goodbye = async {
         session.written().await;
         session.shut_write();
         let mut discarded = 0;
         while discarded < MAX_DISCARDED && session.readable().await.is_ok() {
-            let read = SCRATCH.with_borrow_mut(|scratch| session.try_read(scratch));
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                session.try_read(scratch).map(|count| (count, has_close(decoder, &scratch[..count])))
+            });
             match read {
-                Ok(0) => return,
-                Ok(count) => discarded += count,
+                Ok((0, _) | (_, true)) => return,
+                Ok((count, false)) => discarded += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
         }
     };
+    // a peer that does not hang up is hung up on
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}
+
+/// After a violation nothing is found, and the rest is thrown away unread.
+fn has_close(decoder: &mut Decoder, mut bytes: &[u8]) -> bool {
+    while let Ok(Some(incoming)) = decoder.next(&mut bytes) {
+        if matches!(incoming, Incoming::Close(_)) {
+            return true;
+        }
+    }
+    false
 }

@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn lengths_take_the_shortest_form() {
         assert_eq!(&text(b"hi")[..], b"\x81\x02hi");
-        assert_eq!(&text(&vec![b'x'; 126])[..4], [0x81, 126, 0, 126]);
+        assert_eq!(&text(&[b'x'; 126])[..4], [0x81, 126, 0, 126]);
         assert_eq!(&text(&vec![b'x'; 65_535])[..4], [0x81, 126, 0xff, 0xff]);
         assert_eq!(&text(&vec![b'x'; 65_536])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
     }

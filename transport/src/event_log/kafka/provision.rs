@@ -80,10 +80,16 @@ fn declared(names: &Names, replicas: u32) -> Vec<Declared> {
 
 type Admin = AdminClient<DefaultClientContext>;
 
+#[derive(Debug, Clone, Copy)]
+struct Partitions {
+    total: u32,
+    /// Those that can be written to and read from now.
+    with_leader: u32,
+}
+
 /// What the brokers serve now.
 struct Served {
-    /// Partitions that have a leader, by topic.
-    topics: HashMap<String, u32>,
+    topics: HashMap<String, Partitions>,
     brokers: u32,
 }
 
@@ -91,10 +97,13 @@ async fn served(admin: Arc<Admin>) -> Result<Served, LogError> {
     let looking = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT));
     let metadata =
         looking.await.map_err(|error| LogError::Unavailable(error.to_string()))?.map_err(|error| log_error(&error))?;
-    let led = |topic: &MetadataTopic| topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
-    let topics = metadata.topics().iter();
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let partitions = |topic: &MetadataTopic| Partitions {
+        total: count(topic.partitions().len()),
+        with_leader: count(topic.partitions().iter().filter(|partition| partition.leader() >= 0).count()),
+    };
     Ok(Served {
-        topics: topics.map(|topic| (topic.name().to_owned(), u32::try_from(led(topic)).unwrap_or(u32::MAX))).collect(),
+        topics: metadata.topics().iter().map(|topic| (topic.name().to_owned(), partitions(topic))).collect(),
         brokers: u32::try_from(metadata.brokers().len()).unwrap_or(1),
     })
 }
@@ -105,7 +114,8 @@ async fn until_served(admin: &Arc<Admin>, created: &[&Declared]) -> Result<(), L
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let now = served(admin.clone()).await?;
-        let waiting = created.iter().find(|topic| now.topics.get(&topic.name) != Some(&topic.partitions));
+        let ready = |found: &Partitions| found.total > 0 && found.with_leader == found.total;
+        let waiting = created.iter().find(|topic| !now.topics.get(&topic.name).is_some_and(ready));
         let Some(topic) = waiting else { return Ok(()) };
         if Instant::now() > deadline {
             return Err(LogError::Unavailable(format!("topic {} was created but is not served", topic.name)));
@@ -150,8 +160,8 @@ pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<V
         .map(|topic| {
             let outcome = match found.get(&topic.name) {
                 None => Outcome::Created,
-                Some(partitions) if *partitions == topic.partitions => Outcome::Existing,
-                Some(partitions) => Outcome::Differs { found: *partitions },
+                Some(partitions) if partitions.total == topic.partitions => Outcome::Existing,
+                Some(partitions) => Outcome::Differs { found: partitions.total },
             };
             Applied { name: topic.name, partitions: topic.partitions, outcome }
         })
