@@ -17,6 +17,9 @@ use crate::{
     store::{MAX_EVENTS, Membership},
 };
 
+/// An answer with this many bytes of events takes no further conversation.
+const MAX_BYTES: usize = 8 << 20;
+
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Since {
     /// The last position the server handed out. A conversation missing from it counts from the caller's delivered
@@ -49,7 +52,7 @@ pub(super) async fn sync(
     let given = given.map_err(|error| ApiError::field("position", error))?.unwrap_or_default();
     let mut left = query.limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS);
     let memberships = api.store.memberships(&caller.user_id, &caller.workspace_id, true).await?;
-    let (mut reached, mut events, mut more) = (position::Resume::new(), Vec::new(), false);
+    let (mut reached, mut events, mut bytes, mut more) = (position::Resume::new(), Vec::new(), 0, false);
     for membership in &memberships {
         let id = &membership.conversation_id;
         let known = reached.get(id).or_else(|| given.get(id)).copied().unwrap_or(membership.delivered_seq);
@@ -64,7 +67,8 @@ pub(super) async fn sync(
         let page = page.map(|page| page.events).unwrap_or_default();
         let last = page.last().map_or(membership.end(), |event| event.seq);
         more |= last < membership.end();
-        left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        bytes += page.iter().map(|event| event.payload.len()).sum::<usize>();
+        left = if bytes < MAX_BYTES { left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX)) } else { 0 };
         reached.insert(id.clone(), last);
         for event in page {
             events.push(raw(event)?);

@@ -1,6 +1,7 @@
 //! The ordered log of conversations: `conversation_events`.
 
 use chatcluster_contracts::{event::Event, ids::ConversationId, seq::Seq};
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
@@ -11,6 +12,9 @@ use super::{
 
 /// Events in one page at most.
 pub const MAX_EVENTS: u32 = 500;
+
+/// A page ends after the event with which it has this many bytes.
+const MAX_PAGE_BYTES: usize = 8 << 20;
 
 /// An event as it is inserted.
 #[derive(Debug)]
@@ -75,7 +79,8 @@ pub struct EventPage {
 }
 
 impl Store {
-    /// Events with `after < seq <= until` in order, at most `limit` (and [`MAX_EVENTS`]). `None`: no such conversation.
+    /// Events with `after < seq <= until` in order: at most `limit`, [`MAX_EVENTS`] and a few MiB, so a page that ends
+    /// before `until` need not be a full one. `None`: no such conversation.
     pub async fn events(
         &self,
         conversation: &ConversationId,
@@ -98,8 +103,16 @@ impl Store {
              WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         );
         let limit = i64::from(limit.clamp(1, MAX_EVENTS));
-        let rows = reading.bind(id).bind(signed(after)).bind(signed(until)).bind(limit);
-        let events = rows.fetch_all(&self.0.read).await?.iter().map(stored).collect::<Result<_, sqlx::Error>>()?;
+        let reading = reading.bind(id).bind(signed(after)).bind(signed(until)).bind(limit);
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut rows = reading.fetch(&self.0.read);
+        while bytes < MAX_PAGE_BYTES
+            && let Some(row) = rows.try_next().await?
+        {
+            let event = stored(&row)?;
+            bytes += event.payload.len();
+            events.push(event);
+        }
         Ok(Some(EventPage { events, head, oldest }))
     }
 }

@@ -12,6 +12,5 @@ mod rest;
 mod rpc;
 mod sends;
 mod support;
-mod throughput;
 mod tokens;
 mod watermarks;

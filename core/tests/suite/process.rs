@@ -89,7 +89,7 @@ async fn acknowledged_sends_survive_a_kill_and_leave_for_kafka() {
     // neither Kafka nor Redis holds a send up
     servers.kafka.process().pause().unwrap();
     servers.redis.process().pause().unwrap();
-    let (status, answer) = ann.api.send(&room, "while away", "hello").await.unwrap();
+    let (status, answer) = ann.api.send(&room, "while-away", "hello").await.unwrap();
     assert_eq!(status, 201, "{answer}");
     servers.kafka.process().resume().unwrap();
     servers.redis.process().resume().unwrap();

@@ -111,6 +111,18 @@ async fn every_refusal_is_a_problem_with_its_code() {
             "unknown_user",
         ),
         (&ann.api, "POST", format!("/v1/conversations/{room}/receipts"), Some(json!({})), 422, "missing_field"),
+    ];
+    refused(cases).await;
+    let (_, log) = ann.api.events(&room, 0, 10).await.unwrap();
+    assert_eq!(log["events"], json!([]), "something was stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_at_the_door_have_their_codes_too() {
+    let platform = Platform::ready().await;
+    platform.api().user("ann").await.unwrap();
+    let nobody = platform.api();
+    let cases: Vec<Case> = vec![
         (
             &nobody,
             "POST",
@@ -138,8 +150,6 @@ async fn every_refusal_is_a_problem_with_its_code() {
         (&nobody, "POST", "/v1/token/refresh".into(), Some(json!({"refreshToken": "made up"})), 401, "unauthenticated"),
     ];
     refused(cases).await;
-    let (_, log) = ann.api.events(&room, 0, 10).await.unwrap();
-    assert_eq!(log["events"], json!([]), "something was stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,15 @@ impl Touched {
     }
 }
 
+impl Drop for Touched {
+    /// Whoever leaves a turn early has still promised these writes, and nobody else would make them.
+    fn drop(&mut self) {
+        for session in self.sessions.drain(..) {
+            session.flush();
+        }
+    }
+}
+
 /// The sink of one conversation's cursor, for one turn.
 pub(super) struct Fanout<'a> {
     delivery: &'a Delivery,

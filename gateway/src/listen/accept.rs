@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use chatcluster_contracts::{
     close::CloseReason,
@@ -9,6 +10,8 @@ use chatcluster_contracts::{
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -18,9 +21,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
 };
+use tower::{ServiceExt, service_fn};
 
 use super::{
-    head::{self, Head, MAX_HEAD_BYTES, Request},
+    head::{self, Head, MAX_HEAD_BYTES},
     rewind::Rewind,
     upgrade::{self, Refusal},
 };
@@ -28,6 +32,10 @@ use crate::{
     gateway::Shared,
     session::{Session, connection, ticks},
 };
+
+/// An HTTP connection may rest this long between requests: longer than proxies and clients keep theirs, or they would
+/// send into one that is just being closed.
+const IDLE: Duration = Duration::from_secs(100);
 
 /// Accepts until the gateway drains.
 pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener) {
@@ -57,7 +65,7 @@ pub(crate) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) 
     };
     let shared = shared.clone();
     tokio::spawn(async move {
-        if let Err(error) = handshake(&shared, stream, permit).await {
+        if let Err(error) = handshake(&shared, stream, peer, permit).await {
             tracing::debug!(%error, %peer, "connection ended before it was a session");
         }
     });
@@ -73,7 +81,12 @@ fn refuse(stream: TcpStream) {
     }
 }
 
-async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<()> {
+async fn handshake(
+    shared: &Arc<Shared>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
     // frames are small and wanted now
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(1024);
@@ -101,7 +114,7 @@ async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, permit: OwnedSem
             Ok(())
         }
         Head::Http | Head::Partial => {
-            let result = http(shared, Rewind::new(Bytes::from(buffer), stream)).await;
+            let result = http(shared, Rewind::new(Bytes::from(buffer), stream), peer).await;
             drop(permit);
             result
         }
@@ -121,7 +134,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<H
 }
 
 /// Who the upgrade request says it is, if it says.
-async fn identify(shared: &Shared, request: &Request) -> Result<Option<Claims>, Problem> {
+async fn identify(shared: &Shared, request: &head::Request) -> Result<Option<Claims>, Problem> {
     if let Some(token) = &request.bearer {
         return shared.verifier.verify(token).await.map(Some);
     }
@@ -161,11 +174,15 @@ fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, claims: Option
     tokio::spawn(connection::serve(shared.clone(), session, early, claims));
 }
 
-async fn http(shared: &Arc<Shared>, stream: Rewind) -> io::Result<()> {
-    let service = TowerToHyperService::new(shared.web.clone());
+async fn http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) -> io::Result<()> {
+    let web = shared.web.clone();
+    let service = TowerToHyperService::new(service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        web.clone().oneshot(request)
+    }));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.options.head_timeout)
+        .header_read_timeout(IDLE)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -18,7 +18,11 @@ pub(crate) async fn frames_are_refused_and_the_connection_survives(deployment: &
         ("{}", "missing_field", None),
         (r#"{"type":"DANCE"}"#, "unknown_type", None),
         (r#"{"type":"SEND","clientMsgId":"b1","conversationId":"nowhere"}"#, "missing_field", Some("b1")),
-        (r#"{"type":"SEND","clientMsgId":"b2","conversationId":"nowhere","content":"x"}"#, "unknown_conversation", Some("b2")),
+        (
+            r#"{"type":"SEND","clientMsgId":"b2","conversationId":"nowhere","content":"x"}"#,
+            "unknown_conversation",
+            Some("b2"),
+        ),
         (r#"{"type":"TYPING","conversationId":"nowhere","isTyping":1}"#, "invalid_field", None),
         (r#"{"type":"CONNECT"}"#, "already_connected", None),
     ];
@@ -80,13 +84,49 @@ pub(crate) async fn rest_answers_problem_documents(deployment: &Deployment) -> R
         ("POST", messages.clone(), Some(json!({"content": "x"})), 422, "missing_field"),
         ("POST", messages.clone(), Some(json!({"clientMsgId": "a b", "content": "x"})), 422, "invalid_field"),
         ("POST", messages.clone(), Some(json!({"clientMsgId": "a", "content": 7})), 422, "invalid_field"),
-        ("POST", messages.clone(), Some(json!({"clientMsgId": "a", "content": "x".repeat(70_000)})), 413, "payload_too_large"),
-        ("POST", messages.clone(), Some(json!({"clientMsgId": "a", "content": "x".repeat(3_000_000)})), 413, "payload_too_large"),
+        (
+            "POST",
+            messages.clone(),
+            Some(json!({"clientMsgId": "a", "content": "x".repeat(70_000)})),
+            413,
+            "payload_too_large",
+        ),
+        (
+            "POST",
+            messages.clone(),
+            Some(json!({"clientMsgId": "a", "content": "x".repeat(3_000_000)})),
+            413,
+            "payload_too_large",
+        ),
         ("GET", format!("{messages}?limit=many"), None, 422, "invalid_field"),
-        ("POST", "/v1/users".to_owned(), Some(json!({"username": "ann", "password": "long enough 1", "displayName": "x"})), 409, "username_taken"),
-        ("POST", "/v1/users".to_owned(), Some(json!({"username": "zoe", "password": "short", "displayName": "x"})), 422, "invalid_field"),
-        ("POST", "/v1/login".to_owned(), Some(json!({"username": "ann", "password": "wrong password"})), 401, "bad_credentials"),
-        ("POST", "/v1/conversations".to_owned(), Some(json!({"kind": "group", "memberIds": ["nobody"]})), 422, "unknown_user"),
+        (
+            "POST",
+            "/v1/users".to_owned(),
+            Some(json!({"username": "ann", "password": "long enough 1", "displayName": "x"})),
+            409,
+            "username_taken",
+        ),
+        (
+            "POST",
+            "/v1/users".to_owned(),
+            Some(json!({"username": "zoe", "password": "short", "displayName": "x"})),
+            422,
+            "invalid_field",
+        ),
+        (
+            "POST",
+            "/v1/login".to_owned(),
+            Some(json!({"username": "ann", "password": "wrong password"})),
+            401,
+            "bad_credentials",
+        ),
+        (
+            "POST",
+            "/v1/conversations".to_owned(),
+            Some(json!({"kind": "group", "memberIds": ["nobody"]})),
+            422,
+            "unknown_user",
+        ),
     ];
     for (method, path, body, status, code) in cases {
         let shown = body.as_ref().map(|body| body.to_string().chars().take(60).collect::<String>());

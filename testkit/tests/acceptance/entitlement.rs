@@ -39,7 +39,8 @@ pub(crate) async fn a_stranger_can_neither_send_nor_read_nor_receive(deployment:
     at_ann.send_and_ack(&own, "m2", "fence", WAIT).await?;
     for client in [&at_eve, &resumed] {
         client.wait_for(|frame| frame["type"] == "MESSAGE" && frame["conversationId"] == own.as_str(), WAIT).await?;
-        let leaked: Vec<_> = client.frames_of(&conversation).into_iter().filter(|frame| frame["type"] != "ERROR").collect();
+        let leaked: Vec<_> =
+            client.frames_of(&conversation).into_iter().filter(|frame| frame["type"] != "ERROR").collect();
         ensure!(leaked.is_empty(), "eve received {leaked:?}");
     }
     Ok(())

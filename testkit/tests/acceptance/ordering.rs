@@ -59,7 +59,9 @@ pub(crate) async fn who_joins_later_sees_what_follows_and_who_leaves_sees_nothin
     Ok(())
 }
 
-pub(crate) async fn a_new_conversation_reaches_sessions_that_were_there_before_it(deployment: &Deployment) -> Result<()> {
+pub(crate) async fn a_new_conversation_reaches_sessions_that_were_there_before_it(
+    deployment: &Deployment,
+) -> Result<()> {
     let (ann, bob) = (deployment.user("ann").await?, deployment.user("bob").await?);
     let at_ann = deployment.connect(&ann, 0, Resume::None).await?;
     let at_bob = deployment.connect(&bob, 1, Resume::None).await?;

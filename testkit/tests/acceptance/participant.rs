@@ -213,9 +213,17 @@ pub(crate) fn check(participants: &[Participant], events: u64) -> Result<()> {
         let seqs: Vec<u64> = seen.iter().filter_map(|frame| frame["seq"].as_u64()).collect();
         let expected: Vec<u64> = (1..=events).collect();
         if seqs != expected {
-            let at = seqs.iter().zip(&expected).position(|(have, want)| have != want).unwrap_or(seqs.len().min(expected.len()));
+            let at = seqs
+                .iter()
+                .zip(&expected)
+                .position(|(have, want)| have != want)
+                .unwrap_or(seqs.len().min(expected.len()));
             let around = &seqs[at.saturating_sub(3)..(at + 4).min(seqs.len())];
-            bail!("{} saw {} of {events} events, wrong from index {at}: …{around:?}…", participant.user.username, seqs.len());
+            bail!(
+                "{} saw {} of {events} events, wrong from index {at}: …{around:?}…",
+                participant.user.username,
+                seqs.len()
+            );
         }
         for (frame, same) in seen.iter().zip(&reference) {
             ensure!(frame == same, "{} saw {frame} where another saw {same}", participant.user.username);

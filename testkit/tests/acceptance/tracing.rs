@@ -16,8 +16,7 @@ pub(crate) async fn one_id_follows_a_message(deployment: &Deployment) -> Result<
             "traceparent": format!("00-{trace_id}-b7ad6b7169203331-01")}))
         .await?;
     at_bob.wait_for(|frame| frame["type"] == "MESSAGE", WAIT).await?;
-    let wanted =
-        ["gateway.receive", "core.commit", "core.relay", "worker.xadd", "gateway.ack", "gateway.deliver"];
+    let wanted = ["gateway.receive", "core.commit", "core.relay", "worker.xadd", "gateway.ack", "gateway.deliver"];
     await_condition("every hop in the logs", WAIT, || async {
         let mut hops = Vec::new();
         for process in deployment.processes() {
