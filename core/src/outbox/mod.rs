@@ -2,6 +2,7 @@
 //! the relay of its shard ([`wake`]), the relay appends in order and deletes what was acknowledged ([`relay`], one
 //! [`shard`] at a time).
 
+mod in_flight;
 mod lease;
 pub mod relay;
 mod shard;

@@ -72,7 +72,7 @@ impl Delivery {
     }
 
     /// A recipient of `seq` is here but not in the conversation.
-    pub(super) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, seq: Seq) {
+    pub(crate) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, seq: Seq) {
         for session in self.sessions.of_user(user) {
             let conversation = self.find_or_create(id);
             let mut places = session.places.lock();

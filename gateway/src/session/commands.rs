@@ -1,13 +1,20 @@
 //! What a client's frame does. Nothing here waits: what takes time is handed to a road shared by all sessions.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use chatcluster_contracts::{
     frame::{ClientFrame, Receipt, Refused, Send, ServerFrame, Typing},
-    ids::ClientMsgId,
+    ids::{ClientMsgId, ConversationId},
     problem::{Code, Problem},
     record::TypingRecord,
     rpc::CreateMessageRequest,
+    seq::Seq,
 };
 
 use chatcluster_service::trace::hop;
@@ -28,11 +35,13 @@ pub(super) struct Memory {
     sends: TokenBucket,
     /// The typing passed on last, and when.
     typing: Option<(Typing, Tick)>,
+    /// Core is being asked about a conversation that is not live here; one question at a time.
+    asking: Arc<AtomicBool>,
 }
 
 impl Memory {
     pub(super) fn new(shared: &Shared) -> Self {
-        Self { sends: TokenBucket::full(shared.options.send_rate, ticks::now()), typing: None }
+        Self { sends: TokenBucket::full(shared.options.send_rate, ticks::now()), typing: None, asking: Arc::default() }
     }
 }
 
@@ -71,10 +80,7 @@ pub(super) fn perform(shared: &Shared, session: &Arc<Session>, memory: &mut Memo
                         Some(id),
                     )
                 }
-                ClientFrame::Typing(typing) => match typing_changed(shared, session, identity, memory, typing) {
-                    Ok(()) => return,
-                    Err(problem) => (problem, None),
-                },
+                ClientFrame::Typing(typing) => return typing_changed(shared, session, identity, memory, typing),
                 ClientFrame::Receipt(receipt) => match acknowledge(shared, session, identity, receipt) {
                     Ok(()) => return,
                     Err(problem) => (problem, None),
@@ -129,22 +135,16 @@ fn send_message(
     })
 }
 
-fn typing_changed(
-    shared: &Shared,
-    session: &Arc<Session>,
-    identity: &Identity,
-    memory: &mut Memory,
-    typing: Typing,
-) -> Result<(), Problem> {
+fn typing_changed(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory: &mut Memory, typing: Typing) {
     match Delivery::is_member(session, &typing.conversation_id) {
         Some(true) => {}
         // on its way in: nobody is told, and nobody misses it
-        None => return Ok(()),
-        Some(false) => return Err(Problem::new(Code::NotAMember, "you are no member of this conversation")),
+        None => return,
+        Some(false) => return ask_core(shared, session, identity, memory, &typing.conversation_id),
     }
     let now = ticks::now();
     if memory.typing.as_ref().is_some_and(|(last, at)| *last == typing && at + TYPING_EVERY > now) {
-        return Ok(());
+        return;
     }
     shared.typing.submit(TypingRecord {
         conversation_id: typing.conversation_id.clone(),
@@ -153,7 +153,30 @@ fn typing_changed(
         timestamp: jiff::Timestamp::now().as_millisecond(),
     });
     memory.typing = Some((typing, now));
-    Ok(())
+}
+
+/// A conversation without events is live nowhere, and still has members. Core knows: a member is brought in, so that its
+/// next typing is passed on, anybody else is refused.
+fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory: &Memory, id: &ConversationId) {
+    if memory.asking.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let (core, delivery, metrics) = (shared.core.clone(), shared.delivery.clone(), shared.metrics.clone());
+    let (session, user, id) = (session.clone(), identity.user.clone(), id.clone());
+    let asking = memory.asking.clone();
+    tokio::spawn(async move {
+        match core.memberships(&id, std::slice::from_ref(&user)).await {
+            Ok((memberships, _)) if memberships.contains_key(&user) => delivery.discover(user.as_str(), &id, Seq::ZERO),
+            // core is away: typing is not worth a word
+            Err(_) => {}
+            Ok(_) => {
+                metrics.refused_frames.inc();
+                let problem = Problem::new(Code::NotAMember, "you are no member of this conversation");
+                session.send(native::write_error(&problem, None));
+            }
+        }
+        asking.store(false, Ordering::Relaxed);
+    });
 }
 
 fn acknowledge(shared: &Shared, session: &Arc<Session>, identity: &Identity, receipt: Receipt) -> Result<(), Problem> {

@@ -32,6 +32,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 pub(crate) struct CoreError {
     call: &'static str,
     reason: String,
+    /// Core did answer: there is no such thing.
+    not_found: bool,
 }
 
 type Service = InterceptedService<Channel, ServiceToken>;
@@ -86,10 +88,13 @@ impl CoreApi {
         call: &'static str,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, CoreError> {
-        let failed = |reason: String| CoreError { call, reason };
+        let failed = |reason: String| CoreError { call, reason, not_found: false };
         match tokio::time::timeout(CALL_TIMEOUT, answer).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(failed(format!("{}: {}", status.code(), status.message()))),
+            Ok(Err(status)) => Err(CoreError {
+                not_found: status.code() == tonic::Code::NotFound,
+                ..failed(format!("{}: {}", status.code(), status.message()))
+            }),
             Err(_) => Err(failed(format!("no answer in {} s", CALL_TIMEOUT.as_secs()))),
         }
     }
@@ -182,7 +187,11 @@ impl CoreApi {
             conversation_id: id.to_string(),
             user_ids: users.iter().map(ToString::to_string).collect(),
         };
-        let answer = self.call("GetMemberships", messages.get_memberships(request)).await?;
+        let answer = match self.call("GetMemberships", messages.get_memberships(request)).await {
+            // a conversation that does not exist has no members
+            Err(error) if error.not_found => rpc::GetMembershipsResponse::default(),
+            answer => answer?,
+        };
         let joined = answer.memberships.into_iter();
         let joined = joined.filter_map(|m| Some((UserId::parse(&m.user_id).ok()?, Seq::new(m.joined_seq))));
         Ok((joined.collect(), Seq::new(answer.head)))

@@ -25,7 +25,7 @@ pub struct VerifierOptions {
     pub issuers: Vec<String>,
     /// Required `aud`.
     pub audience: String,
-    /// How far the clocks of issuer and verifier may be apart.
+    /// How far the clocks of issuer and verifier may be apart when a token is new. Expiry is exact.
     pub leeway: Duration,
 }
 
@@ -154,6 +154,10 @@ impl Verifier {
             .claims;
         #[allow(clippy::cast_possible_truncation, reason = "seconds since 1970 fit; NumericDate may have a fraction")]
         let expires_at = claims.exp as i64;
+        // no leeway at the end: a session is closed at the second the token names, so none may begin after it
+        if expires_at <= jiff::Timestamp::now().as_second() {
+            return Err(Problem::new(Code::TokenExpired, "the token has expired"));
+        }
         Ok(Claims {
             user_id: UserId::parse(&claims.sub).map_err(|_| unauthenticated("the token's subject is no user id"))?,
             workspace_id: claims.workspace_id.unwrap_or_default(),
