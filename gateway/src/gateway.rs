@@ -144,7 +144,11 @@ impl Gateway {
         background.spawn(typing::run(typing_records, parts.producer.clone(), kafka.clone()));
         background.spawn(presence.clone().run());
         background.spawn(presence.clone().report());
-        background.spawn(presence.clone().renew(delivery.clone()));
+        let (holding, replaced) = (presence.clone().hold_lease(delivery.clone()), shutdown.clone());
+        background.spawn(async move {
+            holding.await;
+            replaced.request();
+        });
         background.spawn(delivery.clone().sweep(options.sweep));
         background.spawn(delivery.clone().check_when_asked());
         background.spawn(probe(core.clone(), parts.producer, kafka));

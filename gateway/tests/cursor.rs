@@ -195,9 +195,12 @@ enum Step {
     Arrive {
         pick: prop::sample::Index,
     },
+    /// Read the head and what was missed up to it; time passes before the session joins.
     Attach {
         user: usize,
     },
+    /// The sessions that read before join now.
+    Join,
     Detach {
         pick: prop::sample::Index,
     },
@@ -210,6 +213,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0usize..3).prop_map(|user| Step::Toggle { user }),
         8 => any::<prop::sample::Index>().prop_map(|pick| Step::Arrive { pick }),
         2 => (0usize..3).prop_map(|user| Step::Attach { user }),
+        2 => Just(Step::Join),
         1 => any::<prop::sample::Index>().prop_map(|pick| Step::Detach { pick }),
         1 => Just(Step::Head),
     ];
@@ -226,6 +230,8 @@ struct World {
     /// Per session: its user and the head when it attached.
     sessions: Vec<(Session, u64)>,
     detached: HashMap<usize, u64>,
+    /// Sessions that have read and not joined, with the head they read.
+    attaching: Vec<(Session, u64)>,
 }
 
 impl World {
@@ -237,32 +243,53 @@ impl World {
         self.members.get(&name).copied().unwrap_or(true)
     }
 
-    /// As the gateway does it: read the head, fetch up to it, join; fetch more while the cursor is ahead.
+    /// As the gateway does it: read the head, and join later.
     fn attach(&mut self, name: usize) {
-        if !self.is_member(name) {
-            return;
+        if self.is_member(name) {
+            let session = session(name, self.sessions.len());
+            self.sessions.push((session.clone(), self.head()));
+            self.attaching.push((session, self.head()));
         }
-        let session = session(name, self.sessions.len());
-        self.sessions.push((session.clone(), self.head()));
-        let mut got = self.head();
-        let mut entitlement = Entitlement::Member;
-        loop {
-            let joined = self.cursor.get_mut().join(session.clone(), Seq::new(got), &mut self.seen);
-            let Join::Behind(until) = joined else { return };
-            for event in &self.log[usize::try_from(got).unwrap()..usize::try_from(until.get()).unwrap()] {
-                if entitlement.admits(event, &session.user) {
-                    self.seen.events.entry(session.key).or_default().push(event.seq.get());
+    }
+
+    /// Fetch what the cursor is ahead by, then join; who has left by then ends where the cursor is.
+    fn join_all(&mut self) {
+        while let Some((session, mut got)) = self.attaching.first().cloned() {
+            let mut entitlement = Entitlement::Member;
+            loop {
+                self.seen.ready = self.ready();
+                let until = if entitlement == Entitlement::Member {
+                    match self.cursor.get_mut().join(session.clone(), Seq::new(got), &mut self.seen) {
+                        Join::Joined => break,
+                        Join::Behind(until) => until.get(),
+                    }
+                } else {
+                    match self.cursor.get_mut().served() {
+                        Some(served) if served.get() > got => served.get(),
+                        Some(served) if served.get() < got => {
+                            self.settle();
+                            continue;
+                        }
+                        _ => break,
+                    }
+                };
+                for event in &self.log[usize::try_from(got).unwrap()..usize::try_from(until).unwrap()] {
+                    if entitlement.admits(event, &session.user) {
+                        self.seen.events.entry(session.key).or_default().push(event.seq.get());
+                    }
                 }
+                got = until;
             }
-            got = until.get();
-            if entitlement == Entitlement::Left {
-                return;
-            }
+            self.attaching.remove(0);
         }
     }
 
     fn ready(&self) -> Vec<Session> {
-        let alive = self.sessions.iter().filter(|(session, _)| !self.detached.contains_key(&session.key));
+        let attaching = |key| self.attaching.iter().any(|(session, _)| session.key == key);
+        let alive = self
+            .sessions
+            .iter()
+            .filter(|(session, _)| !self.detached.contains_key(&session.key) && !attaching(session.key));
         alive.map(|(session, _)| session.clone()).collect()
     }
 
@@ -293,6 +320,7 @@ proptest! {
         let mut world = World::default();
         // somebody stays all the time: where nobody does, the cursor is given up and others are found by recipients
         world.attach(9);
+        world.join_all();
         for step in steps {
             world.seen.ready = world.ready();
             match step {
@@ -308,6 +336,7 @@ proptest! {
                     world.cursor.get_mut().arrive(event, &mut world.seen);
                 }
                 Step::Attach { user } => world.attach(user),
+                Step::Join => world.join_all(),
                 Step::Detach { pick } => {
                     let ready = world.ready();
                     if ready.len() > 1 {
@@ -321,11 +350,13 @@ proptest! {
                 Step::Arrive { .. } => {}
             }
         }
+        world.join_all();
         world.settle();
         let head = world.head();
         for (session, since) in &world.sessions {
             let name: usize = session.user.as_str()[1..].parse().unwrap();
             let seen = world.seen.events.get(&session.key).cloned().unwrap_or_default();
+            prop_assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
             let ended = world.detached.get(&session.key).copied().unwrap_or(head);
             if ended == u64::MAX {
                 // it was no member when it went: only order and entitlement can be said

@@ -5,7 +5,7 @@ mod support;
 
 use chatcluster_contracts::{seq::Seq, stream_entry::StreamEntry};
 use serde_json::json;
-use support::{Platform, eventually};
+use support::{Platform, client::Client, eventually};
 
 #[tokio::test]
 async fn what_one_sends_both_receive() {
@@ -65,7 +65,7 @@ async fn a_position_resumes_as_well_as_a_map() {
     let reached = ann.seqs("c1").last().copied().unwrap();
     drop(ann);
     platform.core.post("c1", "ann", "missed").await;
-    let mut again = support::client::Client::open(&platform.url()).await;
+    let mut again = Client::open(&platform.url()).await;
     again.send(json!({"type": "CONNECT", "token": platform.issuer.token("ann"), "position": position})).await;
     again.until_seq("c1", 101).await;
     let first = again.seqs("c1")[0];
@@ -233,4 +233,35 @@ async fn sends_survive_a_core_that_goes_and_comes_back() {
     while ann.seen.iter().filter(|frame| frame["type"] == "ACK").count() < 20 {
         ann.until("ACK").await;
     }
+}
+
+#[tokio::test]
+async fn whatever_happens_while_a_session_attaches_reaches_it_once() {
+    let platform = Platform::start().await;
+    platform.core.create("old", &["ann", "bob"]);
+    platform.core.create("left", &["ann", "bob"]);
+    platform.core.post("old", "bob", "before").await;
+    // bob is live, so that there are cursors already; ann has read her list and waits for its answer
+    let mut bob = platform.client("bob").await;
+    platform.core.hold_lists(true);
+    let read = platform.core.lists_read();
+    let mut ann = Client::open(&platform.url()).await;
+    ann.send(json!({"type": "CONNECT", "token": platform.issuer.token("ann")})).await;
+    eventually("ann's list is read", async || platform.core.lists_read() > read).await;
+    platform.core.post("old", "bob", "2").await;
+    platform.core.post("left", "bob", "1").await;
+    platform.core.leave("left", "ann").await;
+    platform.core.post("left", "bob", "not for ann").await;
+    platform.core.create("made", &["bob"]);
+    platform.core.join("made", "ann").await;
+    platform.core.post("made", "bob", "2").await;
+    bob.until_seq("made", 2).await;
+    platform.core.hold_lists(false);
+    ann.until_seq("made", 2).await;
+    platform.core.post("old", "bob", "3").await;
+    ann.until_seq("old", 3).await;
+    platform.core.post("made", "bob", "last").await;
+    ann.until_seq("made", 3).await;
+    assert_eq!(ann.seen[0]["type"], "CONNECTED", "before everything else");
+    assert_eq!((ann.seqs("old"), ann.seqs("left"), ann.seqs("made")), (vec![2, 3], vec![1, 2], vec![1, 2, 3]));
 }

@@ -258,6 +258,10 @@ async fn a_lease_has_one_holder(place: Place) {
     assert_eq!(registry.lease_holders(&nodes).await.unwrap(), [Some(boot("b1")), None]);
     registry.release_lease(&node("g1"), &boot("b2")).await.unwrap();
     assert_eq!(registry.lease_holders(&nodes).await.unwrap()[0], Some(boot("b1")), "not its own to give up");
+    assert_eq!(registry.take_lease(&node("g1"), &boot("b3"), ttl).await.unwrap(), Some(boot("b1")), "a new boot wins");
+    assert_eq!(registry.renew_lease(&node("g1"), &boot("b1"), ttl).await.unwrap().held_by, Some(boot("b3")));
+    registry.release_lease(&node("g1"), &boot("b3")).await.unwrap();
+    assert_eq!(registry.take_lease(&node("g1"), &boot("b1"), ttl).await.unwrap(), None);
     registry.release_lease(&node("g1"), &boot("b1")).await.unwrap();
     assert!(registry.renew_lease(&node("g1"), &boot("b2"), ttl).await.unwrap().taken);
     let expired = async {

@@ -1,7 +1,7 @@
 //! Brings sessions into conversations: read the heads, send what was missed, join the cursor. The session was registered
 //! before, so whatever is committed after the read finds its way here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chatcluster_contracts::{frame::ServerFrame, ids::ConversationId, position::Resume, seq::Seq};
 
@@ -15,6 +15,9 @@ use crate::{
     session::{Priority, Session},
     upstream::{Backoff, CoreError},
 };
+
+/// Between two looks whether a cursor has come as far as a session that is not to join it.
+const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// One conversation that a session is to be brought into.
 #[derive(Debug)]
@@ -36,12 +39,6 @@ impl Delivery {
     pub(crate) async fn list(&self, session: &Arc<Session>, resume: &Resume) -> Result<(), CoreError> {
         let Some(identity) = session.identity() else { return Ok(()) };
         let listed = self.core.conversations(&identity.user, &identity.workspace).await?;
-        let mut places = session.places.lock();
-        if places.closed {
-            return Ok(());
-        }
-        places.listed = true;
-        drop(places);
         for place in listed {
             // a resume position is the client's word: it may be older than the joining or newer than the head
             let claimed = resume.get(&place.id).copied().unwrap_or(place.delivered);
@@ -56,19 +53,25 @@ impl Delivery {
             }
             places.pending.push((conversation, from));
         }
+        session.places.lock().listed = true;
         Ok(())
     }
 
-    /// Works through the list: backfill and join, one conversation after the other.
+    /// Works through the list: backfill and join, one conversation after the other. CONNECTED was said, so what is new
+    /// meanwhile need not wait for it.
     pub(crate) async fn attach(self: &Arc<Self>, session: &Arc<Session>) {
-        let pending = session.places.lock().pending.clone();
+        let pending = {
+            let mut places = session.places.lock();
+            places.attaching = false;
+            places.pending.clone()
+        };
+        self.look_again(session);
         for (conversation, from) in pending {
             // the cursor knows at least the head that was read
             let head = conversation.state.lock().cursor.known_head();
             self.bring_in(session, Place { conversation, from, head }).await;
+            self.look_again(session);
         }
-        session.places.lock().attaching = false;
-        self.look_again(session);
     }
 
     /// A recipient of `seq` is here but not in the conversation.
@@ -139,20 +142,45 @@ impl Delivery {
                     None => break,
                 };
             }
-            if entitlement == Entitlement::Left {
-                break;
-            }
-            match self.join(session, &conversation, got) {
-                Some(Join::Behind(further)) => until = further,
+            let joined = match entitlement {
+                Entitlement::Member => self.join(session, &conversation, got),
+                Entitlement::Left => Self::stay_out(session, &conversation, got),
+            };
+            match joined {
+                Some(Join::Behind(further)) if further > got => until = further,
+                Some(Join::Behind(_)) => {
+                    self.fetch_if_wanted(&conversation);
+                    tokio::time::sleep(CATCH_UP).await;
+                }
                 Some(Join::Joined) => {
                     self.fetch_if_wanted(&conversation);
-                    return;
+                    return self.forget_if_unused(conversation);
                 }
                 None => break,
             }
         }
         session.places.lock().end_pending(&conversation);
         self.forget_if_unused(conversation);
+    }
+
+    /// A session whose user left on the way ends where the cursor is, so that a later joining finds it and none that it
+    /// was served already does.
+    fn stay_out(session: &Arc<Session>, conversation: &Arc<Conversation>, got: Seq) -> Option<Join> {
+        let mut state = conversation.state.lock();
+        let mut places = session.places.lock();
+        if places.closed {
+            return None;
+        }
+        match state.cursor.served() {
+            Some(served) if served != got => {
+                state.cursor.raise_head(got);
+                Some(Join::Behind(served))
+            }
+            _ => {
+                places.end_pending(conversation);
+                Some(Join::Joined)
+            }
+        }
     }
 
     /// None: the session is over.
@@ -231,15 +259,9 @@ impl Delivery {
                     session.places.lock().advance(conversation, got);
                     room(session).await;
                 }
-                if *entitlement == Entitlement::Left {
-                    break;
-                }
             }
             session.flush();
             session.places.lock().advance(conversation, got);
-            if *entitlement == Entitlement::Left {
-                return Some(got);
-            }
             if page.head < until && got >= page.head {
                 // the head named before was not core's: go on from what there is
                 if got == before {

@@ -119,6 +119,11 @@ impl<R: Recipient> Cursor<R> {
         self.known_head = self.known_head.max(head);
     }
 
+    /// The seq up to which everybody here has been served; none while nobody is here.
+    pub fn served(&self) -> Option<Seq> {
+        self.next.map(Seq::previous)
+    }
+
     /// The highest seq heard of so far.
     pub fn known_head(&self) -> Seq {
         self.known_head

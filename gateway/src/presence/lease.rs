@@ -3,49 +3,66 @@
 use std::time::{Duration, Instant};
 
 use super::Presence;
-use crate::delivery::Delivery;
+use crate::{delivery::Delivery, upstream::Backoff};
 
 const EVERY: Duration = Duration::from_secs(2);
 const TTL: Duration = Duration::from_secs(10);
 
-/// Renews until dropped. A changed epoch, or a lease that had run out, means that entries are missing: all are written
-/// again at once, and heads are checked, because what was sent meanwhile went nowhere.
-pub(super) async fn renew(presence: &Presence, delivery: &Delivery) {
+/// Takes the lease, also from an earlier boot that was killed and left it behind.
+async fn take(presence: &Presence) {
+    let gateway = &presence.gateway;
+    let mut backoff = Backoff::short();
+    loop {
+        match tokio::time::timeout(EVERY, presence.registry.take_lease(&gateway.node, &gateway.boot, TTL)).await {
+            Ok(Ok(held)) => {
+                if let Some(boot) = held {
+                    tracing::warn!(node = %gateway.node, earlier = %boot, "took the lease of an earlier boot");
+                }
+                presence.health.up();
+                presence.holds_lease.send_replace(true);
+                return;
+            }
+            Ok(Err(error)) => presence.health.down(error),
+            Err(_) => presence.health.down("no answer"),
+        }
+        backoff.pause().await;
+    }
+}
+
+/// Takes the lease and renews it. A changed epoch, or a lease that had run out, means that entries are missing: all are
+/// written again at once, and heads are checked, because what was sent meanwhile went nowhere.
+///
+/// Returns when another process has started under this node's name: the stream is its own now, and nothing more would
+/// arrive here.
+pub(super) async fn hold(presence: &Presence, delivery: &Delivery) {
     let gateway = &presence.gateway;
     let mut epoch: Option<String> = None;
-    let mut contested = false;
+    // entries are missing and could not be written again yet
+    let mut missing = false;
+    take(presence).await;
     loop {
         let started = Instant::now();
         let renewal = presence.registry.renew_lease(&gateway.node, &gateway.boot, TTL);
         match tokio::time::timeout(EVERY, renewal).await {
             Ok(Ok(renewed)) => {
                 if let Some(other) = renewed.held_by {
-                    if !contested {
-                        // after a crash this is the boot before, whose lease runs out; otherwise a doubled name
-                        tracing::error!(node = %gateway.node, held_by = %other, "the lease is another process's");
-                    }
-                    contested = true;
-                    presence.health.down(format_args!("the lease of this node is held by another boot"));
+                    tracing::error!(node = %gateway.node, held_by = %other, "another gateway runs under this name");
+                    presence.health.down("another gateway runs under this name");
                     presence.holds_lease.send_replace(false);
-                } else {
-                    contested = false;
-                    presence.health.up();
-                    let lost = renewed.taken || epoch.as_ref().is_some_and(|known| *known != renewed.epoch);
-                    let first = epoch.is_none();
-                    if lost && !first {
-                        match presence.register_all().await {
-                            Ok(count) => {
-                                tracing::warn!(connections = count, "registry lost our connections: written again");
-                                epoch = Some(renewed.epoch);
-                                delivery.check_everything();
-                            }
-                            // the old epoch stays, so the next round tries again
-                            Err(error) => tracing::warn!(%error, "connections not written again yet"),
+                    return;
+                }
+                presence.health.up();
+                missing |= renewed.taken || epoch.as_ref().is_some_and(|known| *known != renewed.epoch);
+                epoch = Some(renewed.epoch);
+                if missing {
+                    match presence.register_all().await {
+                        Ok(count) => {
+                            tracing::warn!(connections = count, "registry lost our connections: written again");
+                            missing = false;
+                            delivery.check_everything();
                         }
-                    } else {
-                        epoch = Some(renewed.epoch);
+                        Err(error) => tracing::warn!(%error, "connections not written again yet"),
                     }
-                    presence.holds_lease.send_replace(true);
                 }
             }
             Ok(Err(error)) => presence.health.down(error),

@@ -213,8 +213,8 @@ impl Presence {
         self.reports.run().await;
     }
 
-    /// Renews the lease until dropped.
-    pub(crate) async fn renew(self: Arc<Self>, delivery: Arc<Delivery>) {
-        lease::renew(&self, &delivery).await;
+    /// Takes the lease and renews it; returns when another process runs under this name.
+    pub(crate) async fn hold_lease(self: Arc<Self>, delivery: Arc<Delivery>) {
+        lease::hold(&self, &delivery).await;
     }
 }

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -22,7 +22,7 @@ use chatcluster_contracts::{
 use chatcluster_transport::gateway_streams::{GatewayStreams, Registry, StreamWriter, memory::MemoryStreams};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
@@ -60,6 +60,10 @@ pub struct Core {
     away: Arc<AtomicBool>,
     /// Entries are not routed.
     silent: Arc<AtomicBool>,
+    /// Lists of conversations are read, and answered only when this is true.
+    listing: watch::Sender<bool>,
+    /// Lists read so far.
+    listed: Arc<AtomicUsize>,
 }
 
 impl Core {
@@ -72,6 +76,8 @@ impl Core {
             registry: streams.registry(),
             away: Arc::default(),
             silent: Arc::default(),
+            listing: watch::Sender::new(true),
+            listed: Arc::default(),
         };
         let check = |request: Request<()>| match request.metadata().get("authorization") {
             Some(value) if value == format!("Bearer {}", super::SERVICE_TOKEN).as_str() => Ok(request),
@@ -100,6 +106,16 @@ impl Core {
     /// While true events are committed but no gateway hears of them.
     pub fn set_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// While true lists of conversations are read but not answered: what happens then falls into the attach.
+    pub fn hold_lists(&self, held: bool) {
+        self.listing.send_replace(!held);
+    }
+
+    /// How many lists of conversations were read.
+    pub fn lists_read(&self) -> usize {
+        self.listed.load(Ordering::SeqCst)
     }
 
     /// Forgets the events before `oldest`.
@@ -354,18 +370,23 @@ impl rpc::message_service_server::MessageService for Core {
     ) -> Result<Response<rpc::GetUserConversationsResponse>, Status> {
         self.check()?;
         let user = request.into_inner().user_id;
-        let state = self.state.lock();
-        let conversations = state.logs.iter().filter_map(|(id, log)| {
-            let stay = log.stays.iter().find(|stay| stay.user == user && stay.left.is_none())?;
-            Some(rpc::UserConversation {
-                conversation_id: id.clone(),
-                head: log.events.len() as u64,
-                joined_seq: stay.joined,
-                // nobody claims to have received anything: a new session starts at the head in these tests
-                delivered_seq: log.events.len() as u64,
-            })
-        });
-        Ok(Response::new(rpc::GetUserConversationsResponse { conversations: conversations.collect() }))
+        let conversations = {
+            let state = self.state.lock();
+            let conversations = state.logs.iter().filter_map(|(id, log)| {
+                let stay = log.stays.iter().find(|stay| stay.user == user && stay.left.is_none())?;
+                Some(rpc::UserConversation {
+                    conversation_id: id.clone(),
+                    head: log.events.len() as u64,
+                    joined_seq: stay.joined,
+                    // a new session starts at the head in these tests
+                    delivered_seq: log.events.len() as u64,
+                })
+            });
+            conversations.collect()
+        };
+        self.listed.fetch_add(1, Ordering::SeqCst);
+        let _ = self.listing.subscribe().wait_for(|open| *open).await;
+        Ok(Response::new(rpc::GetUserConversationsResponse { conversations }))
     }
 
     async fn get_heads(

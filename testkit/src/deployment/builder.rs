@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
-use super::platform::{Common, Core};
+use super::platform::Common;
 use super::{Binaries, Deployment};
 use crate::install::{self, Progress};
 use crate::scratch::ScratchDir;
@@ -48,7 +48,7 @@ impl Builder {
         self
     }
 
-    /// Gateway and worker number i talk to core i, counted round.
+    /// Gateways and workers balance their calls among all of them.
     pub fn cores(mut self, count: usize) -> Self {
         self.cores = count;
         self
@@ -141,14 +141,13 @@ impl Builder {
         cores.extend(try_join_all(names.iter().map(|name| common.core(name, &namespace))).await?);
 
         (self.progress)("starting workers and gateways");
-        let of = |i: usize| -> Result<&Core> { cores.get(i % cores.len()).context("no core") };
         let workers = (0..self.workers).map(|i| {
-            let (common, namespace) = (&common, &namespace);
-            async move { common.worker(&format!("worker-{i}"), namespace, of(i)?).await }
+            let (common, namespace, cores) = (&common, &namespace, &cores);
+            async move { common.worker(&format!("worker-{i}"), namespace, cores).await }
         });
         let gateways = (0..self.gateways).map(|i| {
-            let (common, namespace) = (&common, &namespace);
-            async move { common.gateway(&format!("gateway-{i}"), namespace, of(i)?).await }
+            let (common, namespace, cores) = (&common, &namespace, &cores);
+            async move { common.gateway(&format!("gateway-{i}"), namespace, cores).await }
         });
         let (workers, gateways) = tokio::try_join!(try_join_all(workers), try_join_all(gateways))?;
 

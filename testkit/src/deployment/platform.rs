@@ -36,6 +36,11 @@ pub(super) struct Core {
     pub(super) grpc: String,
 }
 
+/// All cores: calls are balanced among those that live.
+fn grpc_urls(cores: &[Core]) -> String {
+    cores.iter().map(|core| core.grpc.as_str()).collect::<Vec<_>>().join(",")
+}
+
 impl Common<'_> {
     /// All of `chatcluster run` on one port; answers the process and its address.
     pub(super) async fn embedded(&self, data: &Path) -> Result<(Supervised, String)> {
@@ -49,27 +54,28 @@ impl Common<'_> {
     pub(super) async fn core(&self, name: &str, on: &Namespace) -> Result<Core> {
         let (listen, grpc) = (address()?, address()?);
         let mut env = servers(on);
-        env.extend(settings(&[("CHATCLUSTER_GRPC_LISTEN", &grpc)]));
+        // one folder for all cores: they sign with the same key, which the first of them makes
+        let data = self.logs.join("core");
+        env.extend(settings(&[
+            ("CHATCLUSTER_GRPC_LISTEN", &grpc),
+            ("CHATCLUSTER_DATA_DIR", &data.display().to_string()),
+        ]));
         let process = self.start(name, "chatcluster-core", Vec::new(), env, &listen).await?;
         Ok(Core { process, rest: format!("http://{listen}"), grpc: format!("http://{grpc}") })
     }
 
-    pub(super) async fn worker(&self, name: &str, on: &Namespace, core: &Core) -> Result<Supervised> {
+    pub(super) async fn worker(&self, name: &str, on: &Namespace, cores: &[Core]) -> Result<Supervised> {
         let mut env = servers(on);
-        env.extend(settings(&[("CHATCLUSTER_CORE_URL", &core.grpc)]));
+        env.extend(settings(&[("CHATCLUSTER_CORE_URL", &grpc_urls(cores))]));
         self.start(name, "chatcluster-worker", Vec::new(), env, &address()?).await
     }
 
     /// Answers the process and its address.
-    pub(super) async fn gateway(&self, name: &str, on: &Namespace, core: &Core) -> Result<(Supervised, String)> {
+    pub(super) async fn gateway(&self, name: &str, on: &Namespace, cores: &[Core]) -> Result<(Supervised, String)> {
         let listen = address()?;
         let mut env = servers(on);
-        env.extend(settings(&[
-            ("CHATCLUSTER_CORE_URL", &core.grpc),
-            ("CHATCLUSTER_JWKS", &format!("{}/.well-known/jwks.json", core.rest)),
-            // Two gateways on one machine cannot both have the default port.
-            ("CHATCLUSTER_USER_EVENTS_LISTEN", &address()?),
-        ]));
+        let jwks: Vec<String> = cores.iter().map(|core| format!("{}/.well-known/jwks.json", core.rest)).collect();
+        env.extend(settings(&[("CHATCLUSTER_CORE_URL", &grpc_urls(cores)), ("CHATCLUSTER_JWKS", &jwks.join(","))]));
         Ok((self.start(name, "chatcluster-gateway", Vec::new(), env, &listen).await?, listen))
     }
 

@@ -141,7 +141,7 @@ impl Life {
         let read = async {
             let mut next = 0;
             loop {
-                let entry = client.history().wait_from(next, Duration::from_secs(3600), |_| true).await?;
+                let entry = client.history().wait_from(next, Duration::from_hours(1), |_| true).await?;
                 next += 1;
                 if client.history().end().is_some_and(|end| end.at == entry.at) {
                     return Ok::<_, anyhow::Error>(());

@@ -9,9 +9,10 @@ use crate::participant::group;
 /// Needs tokens that live for seconds, so it starts a deployment of its own beside the one it is given.
 pub(crate) async fn an_open_socket_is_closed_at_expiry(deployment: &Deployment) -> Result<()> {
     let mut builder = Deployment::builder().env("CHATCLUSTER_ACCESS_TOKEN_TTL", "4s");
-    builder = match deployment.is_embedded() {
-        true => builder.embedded(),
-        false => builder.servers(chatcluster_testkit::Servers::shared().await?),
+    builder = if deployment.is_embedded() {
+        builder.embedded()
+    } else {
+        builder.servers(chatcluster_testkit::Servers::shared().await?)
     };
     let short = builder.start().await?;
     let ann = short.user("ann").await?;

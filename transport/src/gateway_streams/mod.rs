@@ -95,6 +95,10 @@ pub trait Registry: Send + Sync + 'static {
 
     async fn unregister(&self, connections: &[Registration]) -> Result<(), StreamError>;
 
+    /// Takes the lease for a boot that has just begun, also from another boot, which is then told so when it renews: a
+    /// gateway that was killed is back at once. Answers from whom it was taken.
+    async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError>;
+
     /// Renews the gateway's lease for `ttl` and reads the epoch in the same round trip.
     async fn renew_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Renewed, StreamError>;
 

@@ -68,6 +68,13 @@ impl Registry for Inner {
         Ok(())
     }
 
+    async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {
+        let mut entries = self.entries.lock();
+        let held = entries.holder(node.as_str()).cloned();
+        entries.leases.insert(node.to_string(), (boot.clone(), Instant::now() + ttl));
+        Ok(held.filter(|holder| holder != boot))
+    }
+
     async fn renew_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Renewed, StreamError> {
         let mut entries = self.entries.lock();
         let holder = entries.holder(node.as_str()).cloned();

@@ -79,6 +79,20 @@ impl Registry for Inner {
         Ok(())
     }
 
+    async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        // SET … GET answers with what was there before (Redis 6.2)
+        pipeline
+            .cmd("SET")
+            .arg(self.keys.gateway_lease(node.as_str()))
+            .arg(boot.as_str())
+            .arg("PX")
+            .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+            .arg("GET");
+        let (held,): (Option<String>,) = self.shared.run(&pipeline).await?;
+        Ok(held.and_then(|held| BootId::parse(&held).ok()).filter(|holder| holder != boot))
+    }
+
     async fn renew_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Renewed, StreamError> {
         let new_epoch = format!("{:032x}", rand::random::<u128>());
         let mut pipeline = Pipeline::with_capacity(1);
