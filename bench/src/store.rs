@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Tasks that combine sends into transactions
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 2)]
     lanes: usize,
 }
 
@@ -68,13 +68,16 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Reads and deletes, in batches, for as long as the benchmark runs.
+/// Reads and deletes as often as the relay does, for as long as the benchmark runs.
 async fn empty_outbox(store: Store, shard: u32) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
     loop {
-        let rows = store.outbox_rows(shard, &[], 500).await.unwrap_or_default();
+        ticks.tick().await;
+        let rows = store.outbox_rows(shard, &[], 2000).await.unwrap_or_default();
         let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
-        if ids.is_empty() || store.outbox_delete(&ids).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for chunk in ids.chunks(500) {
+            // what could not be deleted is read again
+            let _ = store.outbox_delete(chunk).await;
         }
     }
 }

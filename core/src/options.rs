@@ -46,7 +46,7 @@ pub struct CoreOptions {
     #[arg(long, env = "CHATCLUSTER_MIGRATE", default_value_t = true, action = clap::ArgAction::Set)]
     pub migrate: bool,
     /// Tasks that combine sends into transactions; SQLite always has one
-    #[arg(long, env = "CHATCLUSTER_APPEND_LANES", default_value_t = 4)]
+    #[arg(long, env = "CHATCLUSTER_APPEND_LANES", default_value_t = 2)]
     pub append_lanes: usize,
     /// Shards of the outbox; all core processes of a cluster must agree
     #[arg(long, env = "CHATCLUSTER_OUTBOX_SHARDS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -118,7 +118,7 @@ impl CoreOptions {
             database_url,
             database_connections: 16,
             migrate: true,
-            append_lanes: 4,
+            append_lanes: 2,
             outbox_shards: 8,
             data_dir,
             signing_key_file: None,

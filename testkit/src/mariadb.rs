@@ -140,20 +140,24 @@ fn socket_path(folder: &Path, port: u16) -> PathBuf {
     std::env::temp_dir().join(format!("chatcluster-mariadb-{port}.sock"))
 }
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 6] = [
     "bind-address=127.0.0.1",
     "skip-name-resolve",
     // An acknowledged send is durable: what the tests prove must hold in the setting they run in.
     "innodb-flush-log-at-trx-commit=1",
-    "sync-binlog=1",
-    "log-bin=binlog",
-    "binlog-format=ROW",
-    "binlog-row-image=FULL",
-    "server-id=1",
-    "innodb-log-file-size=32M",
     "max-connections=500",
     "performance-schema=OFF",
     "character-set-server=utf8mb4",
+];
+
+/// For [`MariaDb::start_with`]: the binary log as Debezium needs it, as durable as the tables. Each commit then waits for
+/// more than one write to disk.
+pub const BINARY_LOG: [(&str, &str); 5] = [
+    ("log-bin", "binlog"),
+    ("sync-binlog", "1"),
+    ("binlog-format", "ROW"),
+    ("binlog-row-image", "FULL"),
+    ("server-id", "1"),
 ];
 
 async fn create_data(installed: &Installed, data: &Path, as_root: Option<&str>) -> Result<()> {

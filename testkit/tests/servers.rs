@@ -91,7 +91,8 @@ async fn redis_refuses_strangers() {
 async fn mariadb_greets_keeps_commits_over_kill_9_and_leaves_nothing() {
     let installed = install::ready(install::quiet).await.unwrap();
     let start = Instant::now();
-    let server = MariaDb::start(&installed).await.unwrap();
+    let folder = ScratchDir::new("mariadb").unwrap();
+    let server = MariaDb::start_with(&installed, &mariadb::BINARY_LOG, folder).await.unwrap();
     println!("MariaDB serves after {:?}", start.elapsed());
     mariadb::greeting(server.port()).await.unwrap();
     let url = server.create_database("one_test").await.unwrap();

@@ -21,7 +21,7 @@ const MAX_APPENDS: usize = 4;
 /// Rows read and not yet deleted.
 const MAX_IN_FLIGHT: usize = 2_000;
 /// Acknowledged rows wait this long for others, so that deletes do not compete with sends for the disk.
-const DELETE_AFTER: Duration = Duration::from_millis(20);
+const DELETE_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What the event log said of each record.
