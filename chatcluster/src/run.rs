@@ -65,7 +65,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     let (core_health, core_metrics) = (Health::new(), Metrics::new("core"));
     let mut core_options = CoreOptions::new(sqlite_url(&folder.join("core.db")), folder.clone(), service_token.clone());
-    core_options.tokens = options.tokens;
+    core_options.tokens = options.tokens.clone();
     core_options.rest_trace_rate = options.log.trace_rate;
     let parts = chatcluster_core::Parts {
         log: log.clone(),
@@ -109,6 +109,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         core: channel,
         service_token,
         verifier: core.verifier(),
+        issuer: options.tokens.token_issuer,
         web: site,
         health,
         metrics,

@@ -4,14 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
-use chatcluster_contracts::ids::{BootId, Node};
+use chatcluster_contracts::{
+    ids::{BootId, Node},
+    problem::Problem,
+};
 use chatcluster_service::{
     config::Secret,
     health::{Dependency, Health},
     metrics::Metrics,
     rpc::ServiceToken,
     shutdown::Shutdown,
-    tokens::Verifier,
+    tokens::{Claims, Verifier},
     trace::TraceSource,
 };
 use chatcluster_transport::{event_log::Producer, gateway_streams::GatewayStreams};
@@ -55,6 +58,8 @@ pub struct Parts {
     pub service_token: Secret,
     /// Checks access tokens.
     pub verifier: Verifier,
+    /// Issuer of the platform's own tokens; those of others are core's to judge.
+    pub issuer: String,
     /// Everything on the port that is not `/ws`, health and metrics included.
     pub web: Router,
     pub health: Health,
@@ -81,7 +86,8 @@ pub(crate) struct Shared {
     pub(crate) sends: Sends,
     pub(crate) receipts: Receipts,
     pub(crate) typing: Typing,
-    pub(crate) verifier: Verifier,
+    verifier: Verifier,
+    issuer: String,
     pub(crate) traces: TraceSource,
     pub(crate) metrics: Arc<GatewayMetrics>,
     pub(crate) web: Router,
@@ -89,6 +95,15 @@ pub(crate) struct Shared {
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
     health: Health,
+}
+
+impl Shared {
+    /// Who a token speaks for. A subject of an outside issuer may be called like somebody who signed up here, so it is core
+    /// who says whether it is anybody.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Problem> {
+        let claims = self.verifier.verify(token).await?;
+        if claims.issuer == self.issuer { Ok(claims) } else { self.core.verify_token(token).await }
+    }
 }
 
 /// A running gateway.
@@ -180,6 +195,7 @@ impl Gateway {
             receipts,
             typing,
             verifier: parts.verifier,
+            issuer: parts.issuer,
             traces: TraceSource::new(parts.trace_rate),
             metrics,
             web: web::with_upgrade_hint(parts.web),

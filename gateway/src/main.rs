@@ -24,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
         producer: KafkaLog::new(&process.kafka)?.producer(),
         core: rpc::channel(&process.core_url)?,
         verifier: process.verifier()?,
+        issuer: process.token_issuer,
         web: web::with_problems(operations::router(health.clone(), metrics.clone())),
         trace_rate: process.log.trace_rate,
         service_token: process.service_token,

@@ -119,7 +119,8 @@ pub struct Process {
     #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
     pub service_token: Secret,
 
-    /// Key sets that verify access tokens: file or URL, or `issuer=` in front of it; several separated by commas
+    /// Key sets that verify access tokens: core's as file or URL, outside issuers' as issuer=file-or-URL; separated by
+    /// commas
     #[arg(
         long,
         env = "CHATCLUSTER_JWKS",
@@ -129,9 +130,9 @@ pub struct Process {
     )]
     pub jwks: Vec<JwksSource>,
 
-    /// Issuers whose tokens are accepted by key sets that name none
-    #[arg(long, env = "CHATCLUSTER_TOKEN_ISSUERS", value_delimiter = ',', default_value = DEFAULT_ISSUER)]
-    pub token_issuers: Vec<String>,
+    /// Issuer of core's own tokens, which key sets that name no issuer speak for
+    #[arg(long, env = "CHATCLUSTER_TOKEN_ISSUER", default_value = DEFAULT_ISSUER)]
+    pub token_issuer: String,
 
     /// Audience that access tokens must be meant for
     #[arg(long, env = "CHATCLUSTER_TOKEN_AUDIENCE", default_value = DEFAULT_AUDIENCE)]
@@ -155,7 +156,7 @@ impl Process {
     pub fn verifier(&self) -> anyhow::Result<Verifier> {
         Verifier::new(VerifierOptions {
             sources: self.jwks.clone(),
-            issuers: self.token_issuers.clone(),
+            issuers: vec![self.token_issuer.clone()],
             audience: self.token_audience.clone(),
             leeway: self.token_leeway,
         })

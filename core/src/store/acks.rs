@@ -12,7 +12,7 @@ use super::{
     Result, Store, StoreError, members,
     outbox::NewOutboxRow,
     sql::{id, query, seq, signed},
-    transaction::{Retry, Write},
+    transaction::{Write, retrying},
 };
 use crate::domain::receipt::{NewestOf, Watermarks, status_records};
 
@@ -48,13 +48,7 @@ impl Store {
         if known.moved(delivered, read, head) == known {
             return Ok(known);
         }
-        let mut retry = Retry::new();
-        loop {
-            match self.move_watermarks_once(conversation, user, head, delivered, read).await {
-                Err(error) if retry.again(&error) => {}
-                other => return other,
-            }
-        }
+        retrying(|| self.move_watermarks_once(conversation, user, head, delivered, read)).await
     }
 
     async fn move_watermarks_once(

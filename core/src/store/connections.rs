@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::{
     Result, Store,
     sql::{id, integer, padded, padded_len, query, repeat, text},
-    transaction::Retry,
+    transaction::retrying,
 };
 use crate::clock;
 
@@ -37,13 +37,7 @@ fn ttl_ms() -> i64 {
 impl Store {
     /// Adds connections of one boot, which thereby lives.
     pub async fn add_connections(&self, node: &Node, boot: &BootId, connections: &[ConnectionRecord]) -> Result<()> {
-        let mut retry = Retry::new();
-        loop {
-            match self.add_connections_once(node, boot, connections).await {
-                Err(error) if retry.again(&error) => {}
-                other => return other,
-            }
-        }
+        retrying(|| self.add_connections_once(node, boot, connections)).await
     }
 
     async fn add_connections_once(&self, node: &Node, boot: &BootId, connections: &[ConnectionRecord]) -> Result<()> {

@@ -14,7 +14,7 @@ use super::{
     dialect::Dialect,
     outbox::NewOutboxRow,
     sql::{id, integer, optional_text, padded, padded_len, query, repeat, seq, text, time},
-    transaction::Retry,
+    transaction::retrying,
     users::{User, user},
 };
 use crate::domain::{
@@ -61,13 +61,7 @@ pub struct Overview {
 impl Store {
     /// Creates a conversation, or finds the dm that the two people have already (`false`).
     pub async fn create_conversation(&self, new: &NewConversation) -> Result<(Conversation, bool)> {
-        let mut retry = Retry::new();
-        loop {
-            match self.create_conversation_once(new).await {
-                Err(error) if retry.again(&error) => {}
-                other => return other,
-            }
-        }
+        retrying(|| self.create_conversation_once(new)).await
     }
 
     async fn create_conversation_once(&self, new: &NewConversation) -> Result<(Conversation, bool)> {

@@ -11,7 +11,7 @@ use sqlx::AnyConnection;
 use super::{
     Result, Store, StoreError,
     sql::{id, integer, padded, padded_len, query, repeat, seq, signed, text},
-    transaction::Retry,
+    transaction::retrying,
     users::{User, user},
 };
 use crate::domain::conversation::Conversation;
@@ -65,13 +65,7 @@ impl Store {
         actor: &UserId,
         subject: &UserId,
     ) -> Result<Option<Seq>> {
-        let mut retry = Retry::new();
-        loop {
-            match self.add_member_once(id, workspace, actor, subject).await {
-                Err(error) if retry.again(&error) => {}
-                other => return other,
-            }
-        }
+        retrying(|| self.add_member_once(id, workspace, actor, subject)).await
     }
 
     async fn add_member_once(
@@ -118,13 +112,7 @@ impl Store {
         actor: &UserId,
         subject: &UserId,
     ) -> Result<Option<Seq>> {
-        let mut retry = Retry::new();
-        loop {
-            match self.remove_member_once(id, workspace, actor, subject).await {
-                Err(error) if retry.again(&error) => {}
-                other => return other,
-            }
-        }
+        retrying(|| self.remove_member_once(id, workspace, actor, subject)).await
     }
 
     async fn remove_member_once(

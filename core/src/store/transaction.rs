@@ -38,25 +38,15 @@ impl Store {
     }
 }
 
-/// Counts the runs of a transaction that may lose against others.
-pub(super) struct Retry {
-    left: usize,
-}
-
-impl Retry {
-    pub(super) fn new() -> Self {
-        Self { left: ATTEMPTS - 1 }
-    }
-
-    /// Was a race lost, and is another run worth it?
-    pub(super) fn again(&mut self, error: &StoreError) -> bool {
-        let again = error.is_contention() && self.left > 0;
-        if again {
-            self.left -= 1;
-            tracing::debug!(%error, "transaction lost a race; running it again");
+/// Runs a transaction again that lost a race against others, a few times.
+pub(super) async fn retrying<T, F: Future<Output = Result<T>>>(run: impl Fn() -> F) -> Result<T> {
+    for _ in 1..ATTEMPTS {
+        match run().await {
+            Err(error) if error.is_contention() => tracing::debug!(%error, "transaction lost a race; running it again"),
+            other => return other,
         }
-        again
     }
+    run().await
 }
 
 impl Write {

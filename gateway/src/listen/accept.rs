@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use chatcluster_contracts::{
     close::CloseReason,
-    ids::{ConnectionId, UserId, WorkspaceId},
+    ids::ConnectionId,
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
@@ -135,19 +135,11 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<H
 
 /// Who the upgrade request says it is, if it says.
 async fn identify(shared: &Shared, request: &head::Request) -> Result<Option<Claims>, Problem> {
-    if let Some(token) = &request.bearer {
-        return shared.verifier.verify(token).await.map(Some);
+    match (&request.bearer, &request.ticket) {
+        (Some(token), _) => shared.verify(token).await.map(Some),
+        (None, Some(ticket)) => shared.core.redeem_ticket(ticket).await.map(Some),
+        (None, None) => Ok(None),
     }
-    let Some(ticket) = &request.ticket else { return Ok(None) };
-    let answer = shared.core.redeem_ticket(ticket).await?;
-    let invalid = |_| Problem::new(Code::Internal, "the ticket's owner has no valid id");
-    Ok(Some(Claims {
-        user_id: UserId::parse(&answer.user_id).map_err(invalid)?,
-        workspace_id: WorkspaceId::parse(&answer.workspace_id).map_err(invalid)?,
-        expires_at: answer.expires_at,
-        token_id: Some(answer.token_id).filter(|id| !id.is_empty()),
-        issuer: String::new(),
-    }))
 }
 
 /// Makes a session of an upgraded connection and gives it a task of its own: small, and without this handshake's state.

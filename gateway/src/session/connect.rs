@@ -26,7 +26,7 @@ pub(super) async fn connect(
         return Ok(());
     }
     let claims = match (connect.token, upgrade) {
-        (Some(token), _) => shared.verifier.verify(&token).await,
+        (Some(token), _) => shared.verify(&token).await,
         (None, Some(claims)) => Ok(claims),
         (None, None) => Err(Problem::new(Code::Unauthenticated, "CONNECT needs a token")),
     };

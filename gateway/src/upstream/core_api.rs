@@ -12,7 +12,7 @@ use chatcluster_contracts::{
     },
     seq::Seq,
 };
-use chatcluster_service::{health::Dependency, rpc::ServiceToken};
+use chatcluster_service::{health::Dependency, rpc::ServiceToken, tokens::Claims};
 use tokio::sync::Semaphore;
 use tonic::{Response, Status, service::interceptor::InterceptedService, transport::Channel};
 
@@ -109,17 +109,25 @@ impl CoreApi {
     }
 
     /// Spends a single-use ticket.
-    pub(crate) async fn redeem_ticket(&self, ticket: &str) -> Result<rpc::VerifyAccessTokenResponse, Problem> {
+    pub(crate) async fn redeem_ticket(&self, ticket: &str) -> Result<Claims, Problem> {
         let (mut auth, request) = (self.auth.clone(), rpc::RedeemTicketRequest { ticket: ticket.to_owned() });
         let answer = self.call("RedeemTicket", auth.redeem_ticket(request)).await.map_err(|error| {
             tracing::warn!(%error, "ticket not redeemed");
             Problem::new(Code::Unavailable, "tickets cannot be checked now; ask for a new one and try again")
         })?;
-        if answer.valid {
-            return Ok(answer);
-        }
-        let code = Code::parse(&answer.code).unwrap_or(Code::Unauthenticated);
-        Err(Problem::new(code, "the ticket is unknown, spent or too old"))
+        claims(answer, "the ticket is unknown, spent or too old")
+    }
+
+    /// Whether core accepts a token, and whose it is: for outside issuers, whose subjects only core knows apart from
+    /// those who signed up here.
+    pub(crate) async fn verify_token(&self, token: &str) -> Result<Claims, Problem> {
+        let request = rpc::VerifyAccessTokenRequest { access_token: token.to_owned() };
+        let mut auth = self.auth.clone();
+        let answer = self.call("VerifyAccessToken", auth.verify_access_token(request)).await.map_err(|error| {
+            tracing::warn!(%error, "token not checked");
+            Problem::new(Code::Unavailable, "tokens of this issuer cannot be checked now; try again")
+        })?;
+        claims(answer, "the token is not accepted")
     }
 
     /// Every conversation of a user with its head.
@@ -220,4 +228,18 @@ impl CoreApi {
         };
         Ok(self.call("UpdateLastPing", client.update_last_ping(request)).await?.register_again)
     }
+}
+
+fn claims(answer: rpc::VerifyAccessTokenResponse, refusal: &str) -> Result<Claims, Problem> {
+    if !answer.valid {
+        return Err(Problem::new(Code::parse(&answer.code).unwrap_or(Code::Unauthenticated), refusal));
+    }
+    let invalid = |_| Problem::new(Code::Internal, "core named an owner that has no valid id");
+    Ok(Claims {
+        user_id: UserId::parse(&answer.user_id).map_err(invalid)?,
+        workspace_id: WorkspaceId::parse(&answer.workspace_id).map_err(invalid)?,
+        expires_at: answer.expires_at,
+        token_id: Some(answer.token_id).filter(|id| !id.is_empty()),
+        issuer: String::new(),
+    })
 }

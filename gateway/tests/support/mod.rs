@@ -72,6 +72,7 @@ impl Platform {
             core: rpc::channel(&format!("http://{}", core.address).parse().unwrap()).unwrap(),
             service_token: Secret::new(SERVICE_TOKEN),
             verifier: issuer.verifier(),
+            issuer: "chatcluster".into(),
             web: web::with_problems(operations::router(health.clone(), metrics.clone())),
             health,
             metrics,

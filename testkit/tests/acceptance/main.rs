@@ -9,6 +9,7 @@ mod idempotence;
 mod operations;
 mod ordering;
 mod outages;
+mod outside;
 mod participant;
 mod resume;
 mod sessions;
@@ -72,6 +73,11 @@ over_both! {
     bad_input::rest_answers_problem_documents,
     operations::every_service_shows_health_and_figures,
     tracing::one_id_follows_a_message,
+}
+
+suite! {
+    embedded_settings = Deployment::embedded() =>
+    outside::an_outside_issuers_subject_is_itself_and_nobody_else,
 }
 
 suite! {
