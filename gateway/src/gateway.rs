@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::Router;
 use chatcluster_contracts::{
     ids::{BootId, Node},
-    problem::Problem,
+    problem::{Code, Problem},
 };
 use chatcluster_service::{
     config::Secret,
@@ -33,7 +33,7 @@ use crate::{
     listen::{self, web},
     metrics::GatewayMetrics,
     presence::{self, Presence},
-    session::{Deadlines, Sessions, Wheel},
+    session::{Deadlines, Sessions, Wheel, ticks},
     upstream::{
         CoreApi,
         receipts::Receipts,
@@ -101,8 +101,15 @@ impl Shared {
     /// Who a token speaks for. A subject of an outside issuer may be called like somebody who signed up here, so it is core
     /// who says whether it is anybody.
     pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Problem> {
-        let claims = self.verifier.verify(token).await?;
-        if claims.issuer == self.issuer { Ok(claims) } else { self.core.verify_token(token).await }
+        let mut claims = self.verifier.verify(token).await?;
+        if claims.issuer != self.issuer {
+            claims = self.core.verify_token(token).await?;
+        }
+        // sessions close within a tick before the expiry: a token that would close at once opens none
+        if ticks::at_unix(claims.expires_at) <= ticks::now() + 1 {
+            return Err(Problem::new(Code::TokenExpired, "the token has expired"));
+        }
+        Ok(claims)
     }
 }
 

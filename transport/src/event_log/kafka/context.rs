@@ -1,6 +1,10 @@
 //! What happens inside librdkafka's callbacks: rebalances, commit results, statistics, logs.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use chatcluster_contracts::topics::Names;
 use parking_lot::Mutex;
@@ -57,7 +61,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka consumer");
+        note_error("kafka consumer", &error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -82,7 +86,33 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka producer");
+        note_error("kafka producer", &error, reason);
+    }
+}
+
+/// While brokers are away librdkafka says so many times a second, for each of its connections: of one kind of complaint,
+/// one line in so long is enough for people. `/readyz` and the metrics tell the rest.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Is it time to say this kind of thing again?
+fn may_complain(kind: &str) -> bool {
+    static LAST: LazyLock<Mutex<HashMap<String, Instant>>> = LazyLock::new(Mutex::default);
+    let mut last = LAST.lock();
+    match last.get_mut(kind) {
+        Some(at) if at.elapsed() < COMPLAIN_EVERY => false,
+        Some(at) => {
+            *at = Instant::now();
+            true
+        }
+        None => last.insert(kind.to_owned(), Instant::now()).is_none(),
+    }
+}
+
+fn note_error(client: &'static str, error: &KafkaError, reason: &str) {
+    if may_complain(client) {
+        tracing::warn!(%error, reason, "{client}");
+    } else {
+        tracing::debug!(%error, reason, "{client}");
     }
 }
 
@@ -92,7 +122,9 @@ fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, message, "librdkafka");
         }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if may_complain(facility) => {
+            tracing::warn!(facility, message, "librdkafka");
+        }
         _ => tracing::debug!(facility, message, "librdkafka"),
     }
 }
@@ -134,5 +166,17 @@ impl ConsumerContext for Context {
             self.shared.offsets.lock().not_committed();
             self.shared.finished.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_kind_of_complaint_is_made_once_in_a_while() {
+        assert!(may_complain("test: this"));
+        assert!(!may_complain("test: this"));
+        assert!(may_complain("test: that"));
     }
 }
