@@ -1,12 +1,18 @@
 //! `chatcluster run`: core, worker and gateway in this process, on embedded parts. The code on the way of a message is that
 //! of the cluster; only the two seams and the database differ.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs::{File, TryLockError},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chatcluster_contracts::topics::Names;
 use chatcluster_core::{Core, CoreOptions, TokenOptions, store::sqlite_url};
-use chatcluster_gateway::Gateway;
+use chatcluster_gateway::{Gateway, listen::web};
 use chatcluster_service::{
     config::Secret,
     health::Health,
@@ -54,9 +60,10 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let folder = &options.data_dir;
     create_private(folder).with_context(|| format!("--data-dir {} cannot be used", folder.display()))?;
+    let _lock = lock(folder)?;
     let listener = TcpListener::bind(options.listen)
         .await
-        .with_context(|| format!("--listen {} cannot be used; is it running already?", options.listen))?;
+        .with_context(|| format!("--listen {} cannot be used", options.listen))?;
     let address = listener.local_addr()?;
 
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&folder.join("log.db")).await?);
@@ -76,7 +83,13 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         node: "chatcluster".into(),
     };
     let core = Core::start(&core_options, parts).await?;
-    core.migrated().await;
+    tokio::select! {
+        () = core.migrated() => {}
+        () = shutdown.requested() => return Ok(()),
+        () = tokio::time::sleep(OPEN_WITHIN) => {
+            bail!("the database in {} cannot be opened: see the log above", folder.display())
+        }
+    }
 
     let (channel, incoming) = in_process::channel();
     let grpc = tonic::transport::Server::builder().add_routes(core.grpc());
@@ -110,7 +123,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         service_token,
         verifier: core.verifier(),
         issuer: options.tokens.token_issuer,
-        web: site,
+        web: web::with_problems(site),
         health,
         metrics,
         trace_rate: options.log.trace_rate,
@@ -128,8 +141,24 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder holds password hashes and the signing key: nobody else may look into it.
-fn create_private(folder: &std::path::Path) -> std::io::Result<()> {
+/// A database that cannot be opened or brought up to date by then is broken, not slow.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The folder holds password hashes and the signing key: nobody else may look into it, nor into the files made in it.
+fn create_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Two processes on one folder would each publish into a log that the other does not watch. The lock goes with the
+/// process, however it ends.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another process is running on --data-dir {}", folder.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+    }
 }

@@ -33,6 +33,9 @@ fn the_documented_frames_are_read() {
 #[test]
 fn refusals_say_what_is_wrong() {
     assert_eq!(refused("hello"), Code::InvalidJson);
+    for no_object in ["[]", "[[[[", "null", "\"x\"", "7", ""] {
+        assert_eq!(refused(no_object), Code::InvalidJson, "{no_object}");
+    }
     assert_eq!(refused("{}"), Code::MissingField);
     assert_eq!(refused(r#"{"type":"DANCE"}"#), Code::UnknownType);
     assert_eq!(refused(r#"{"type":"SEND","clientMsgId":"m","conversationId":"c"}"#), Code::MissingField);

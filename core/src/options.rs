@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chatcluster_service::{
-    config::{Secret, duration},
+    config::{Secret, duration, service_token},
     telemetry::LogOptions,
     tokens::{DEFAULT_AUDIENCE, DEFAULT_ISSUER, JwksSource},
 };
@@ -59,7 +59,7 @@ pub struct CoreOptions {
     #[arg(long, env = "CHATCLUSTER_SIGNING_KEY_FILE", value_name = "FILE")]
     pub signing_key_file: Option<PathBuf>,
     /// Secret that the other services show in gRPC calls
-    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true, value_parser = service_token)]
     pub service_token: Secret,
     /// Serve gRPC reflection without the service token
     #[arg(long, env = "CHATCLUSTER_GRPC_OPEN_REFLECTION")]
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
-        let fixed = ["core", "--database-url", "sqlite:x", "--service-token", "t"];
+        let fixed = ["core", "--database-url", "sqlite:x", "--service-token", "0123456789abcdef"];
         let arguments: Vec<std::ffi::OsString> = fixed.iter().chain(arguments).map(Into::into).collect();
         try_parse_from(arguments)
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_defaults_of_both_ways_are_the_same() {
         let parsed = parse(&[]).unwrap().core;
-        let made = CoreOptions::new(Secret::new("sqlite:x"), "./data".into(), Secret::new("t"));
+        let made = CoreOptions::new(Secret::new("sqlite:x"), "./data".into(), Secret::new("0123456789abcdef"));
         assert_eq!(format!("{parsed:?}"), format!("{made:?}"));
     }
 

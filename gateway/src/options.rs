@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use chatcluster_service::{
-    config::{Secret, bytes, duration},
+    config::{Secret, bytes, duration, origin, service_token},
     rpc::CoreUrl,
     telemetry::LogOptions,
     tokens::{DEFAULT_AUDIENCE, DEFAULT_ISSUER, JwksSource, Verifier, VerifierOptions},
@@ -19,7 +19,7 @@ pub struct Options {
     pub node: Option<String>,
 
     /// Origins that browsers may connect from, exact (`https://chat.example`); none given: only the page's own host
-    #[arg(long, env = "CHATCLUSTER_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(long, env = "CHATCLUSTER_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN", value_parser = origin)]
     pub allowed_origins: Vec<String>,
 
     /// Most client connections at a time
@@ -59,7 +59,8 @@ pub struct Options {
     pub max_content: usize,
 
     /// Sends a second that one session may keep up; twice as many at once
-    #[arg(long, env = "CHATCLUSTER_SEND_RATE", default_value_t = 100, value_name = "SENDS/S")]
+    #[arg(long, env = "CHATCLUSTER_SEND_RATE", default_value_t = 100, value_name = "SENDS/S",
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub send_rate: u32,
 
     /// Time after which a send that core has not answered is refused; the client may send it again
@@ -116,7 +117,7 @@ pub struct Process {
     pub core_url: CoreUrl,
 
     /// Shared secret of the platform's services
-    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true, value_parser = service_token)]
     pub service_token: Secret,
 
     /// Key sets that verify access tokens: core's as file or URL, outside issuers' as issuer=file-or-URL; separated by

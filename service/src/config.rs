@@ -183,6 +183,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("{text:?} is no duration; write 250ms, 30s, 5m, 2h or 7d"))?;
+    if number == 0 {
+        return Err("it must be longer than nothing".into());
+    }
     let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs).ok_or("too long".to_owned());
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
@@ -194,7 +197,43 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `4096`, `64KiB`, `1MiB`, `2GiB`.
+/// No buffer of one session or message is larger.
+const MAX_BYTES: usize = 1 << 30;
+
+/// The secret that the services of one platform share: long enough not to be guessed, and never empty because a variable
+/// was not set.
+pub fn service_token(text: &str) -> Result<Secret, String> {
+    const SHORTEST: usize = 16;
+    if text.len() < SHORTEST {
+        return Err(format!("a service token has at least {SHORTEST} characters"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a service token consists of visible ASCII characters".into());
+    }
+    Ok(Secret::new(text))
+}
+
+/// `https://chat.example` or `http://localhost:3000`: scheme, host and port as browsers send them, nothing else.
+pub fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '*', ' ']) => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!("{text:?} is no origin; write https://host or https://host:port, without a path")),
+    }
+}
+
+/// A level, or directives such as `info,chatcluster_gateway=debug`. A bare word that is no level is most likely a slip.
+pub fn log_directives(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let slip =
+        text.split(',').find(|part| !part.contains('=') && !LEVELS.contains(&part.to_ascii_lowercase().as_str()));
+    match slip {
+        Some(word) => Err(format!("{word:?} is no level; write error, warn, info, debug or trace")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// `4096`, `64KiB`, `1MiB`.
 pub fn bytes(text: &str) -> Result<usize, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -206,7 +245,11 @@ pub fn bytes(text: &str) -> Result<usize, String> {
         "GiB" => 30,
         _ => return Err(format!("{text:?} has an unknown unit; write bytes, KiB, MiB or GiB")),
     };
-    number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too large"))
+    match number.checked_mul(1 << shift) {
+        Some(0) => Err("it must be more than nothing".into()),
+        Some(bytes) if bytes <= MAX_BYTES => Ok(bytes),
+        _ => Err(format!("{text:?} is too large, at most 1GiB")),
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +313,17 @@ mod tests {
         assert_eq!(bytes("64KiB"), Ok(65_536));
         assert!(bytes("64kb").is_err());
         assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
-        assert!(duration("7").is_err());
+        assert!(duration("7").is_err() && duration("0s").is_err());
+        assert!(bytes("0").is_err() && bytes("99999GiB").is_err());
+    }
+
+    #[test]
+    fn slips_are_refused_at_the_start() {
+        assert!(service_token("").is_err() && service_token("short").is_err());
+        assert_eq!(service_token("0123456789abcdef").unwrap().expose(), "0123456789abcdef");
+        assert_eq!(origin("https://Chat.Example:8443").unwrap(), "https://chat.example:8443");
+        assert!(["foo", "https://a/b", "https://*", "ftp://a"].into_iter().all(|text| origin(text).is_err()));
+        assert!(log_directives("loud").is_err());
+        assert!(log_directives("info,chatcluster_gateway=debug").is_ok());
     }
 }

@@ -22,7 +22,7 @@ pub struct LogOptions {
     pub log_format: LogFormat,
 
     /// What is logged: a level, or directives such as `info,chatcluster_gateway=debug`
-    #[arg(long, env = "CHATCLUSTER_LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "CHATCLUSTER_LOG_LEVEL", default_value = "info", value_parser = crate::config::log_directives)]
     pub log_level: String,
 
     /// OTLP collector for traces (gRPC), such as `http://otel-collector:4317`; none: traces stay in the log

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use chatcluster_service::{
-    config::{Secret, duration},
+    config::{Secret, duration, service_token},
     rpc::CoreUrl,
     telemetry::LogOptions,
 };
@@ -22,7 +22,7 @@ pub struct Process {
     pub core_url: CoreUrl,
 
     /// Shared secret of the platform's services
-    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true, value_parser = service_token)]
     pub service_token: Secret,
 
     #[command(flatten)]

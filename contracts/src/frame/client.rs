@@ -102,6 +102,10 @@ struct Wire<'a> {
 
 /// Decodes one text frame. Content length is the caller's to limit.
 pub fn decode(text: &str) -> Result<ClientFrame, Refused> {
+    if !text.trim_start().starts_with('{') {
+        let problem = Problem::new(Code::InvalidJson, "the frame is not a JSON object");
+        return Err(Refused { problem, client_msg_id: None });
+    }
     let mut wire: Wire<'_> = serde_json::from_str(text).map_err(|error| Refused {
         client_msg_id: None,
         problem: if error.is_data() {

@@ -93,6 +93,7 @@ pub(super) struct ConversationList {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The `next` of the page before.
     after: Option<String>,

@@ -29,6 +29,7 @@ pub(super) struct EventList {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Events above this seq; 0 unless given.
     after: Option<u64>,

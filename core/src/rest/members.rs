@@ -39,6 +39,7 @@ pub(super) struct MemberList {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The `next` of the page before.
     after: Option<String>,

@@ -65,6 +65,7 @@ pub(super) struct History {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The newest messages below this seq.
     before: Option<u64>,

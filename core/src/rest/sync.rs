@@ -21,6 +21,7 @@ use crate::{
 const MAX_BYTES: usize = 8 << 20;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Since {
     /// The last position the server handed out. A conversation missing from it counts from the caller's delivered
     /// watermark, or from joining.

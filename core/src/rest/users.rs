@@ -40,6 +40,7 @@ impl From<User> for Person {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Find {
     username: Option<String>,
 }

@@ -14,7 +14,7 @@ use super::{
 pub const MAX_EVENTS: u32 = 500;
 
 /// A page ends after the event with which it has this many bytes.
-const MAX_PAGE_BYTES: usize = 8 << 20;
+const MAX_PAGE_BYTES: usize = 512 << 10;
 
 /// An event as it is inserted.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub struct EventPage {
 }
 
 impl Store {
-    /// Events with `after < seq <= until` in order: at most `limit`, [`MAX_EVENTS`] and a few MiB, so a page that ends
+    /// Events with `after < seq <= until` in order: at most `limit`, [`MAX_EVENTS`] and about half a MiB (a gateway holds a page per session that catches up), so a page that ends
     /// before `until` need not be a full one. `None`: no such conversation.
     pub async fn events(
         &self,

@@ -91,6 +91,13 @@ impl Verifier {
     pub fn new(options: VerifierOptions) -> anyhow::Result<Self> {
         // reqwest's rustls needs the process's provider; whoever came first installed the same one
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        for source in &options.sources {
+            if let JwksLocation::File(path) = &source.location
+                && let Err(error) = std::fs::metadata(path)
+            {
+                anyhow::bail!("the key set {} cannot be read: {error}", path.display());
+            }
+        }
         let sources = options
             .sources
             .iter()
