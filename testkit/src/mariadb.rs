@@ -43,14 +43,18 @@ impl MariaDb {
     pub async fn start_with(installed: &Installed, settings: &[(&str, &str)], folder: ScratchDir) -> Result<Self> {
         let data = folder.path().join("data");
         let as_root = rustix::process::geteuid().is_root().then(|| "--user=root".to_owned());
+        // a starting server clears its temporary folder of what it takes for leftovers: never one that others use
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir_all(&temporary).context("failed to make MariaDB's temporary folder")?;
         if !data.exists() {
-            create_data(installed, &data, as_root.as_deref()).await?;
+            create_data(installed, &data, &temporary, as_root.as_deref()).await?;
         }
         let port = free_port()?;
         let socket = socket_path(folder.path(), port);
         let mut args = vec![
             "--no-defaults".to_owned(),
             format!("--datadir={}", data.display()),
+            format!("--tmpdir={}", temporary.display()),
             format!("--socket={}", socket.display()),
             format!("--pid-file={}", folder.path().join("mariadb.pid").display()),
             format!("--port={port}"),
@@ -160,12 +164,13 @@ pub const BINARY_LOG: [(&str, &str); 5] = [
     ("server-id", "1"),
 ];
 
-async fn create_data(installed: &Installed, data: &Path, as_root: Option<&str>) -> Result<()> {
+async fn create_data(installed: &Installed, data: &Path, temporary: &Path, as_root: Option<&str>) -> Result<()> {
     let output = Command::new(&installed.mariadb_install_db)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))
         // Root without a password on a socket of its own: works whichever user runs the tests.
-        .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=32M"])
+        .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--tmpdir={}", temporary.display()))
         .args(as_root)
         .kill_on_drop(true)
         .output()

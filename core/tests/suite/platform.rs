@@ -17,7 +17,7 @@ use tonic::{
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
 
-pub(crate) const TOKEN: &str = "a-service-token";
+pub(crate) const TOKEN: &str = "a-service-token-of-tests";
 
 pub(crate) struct Platform {
     pub(crate) core: Core,

@@ -45,7 +45,7 @@ async fn acknowledged_sends_survive_a_kill_and_leave_for_kafka() {
         ("CHATCLUSTER_KAFKA_PREFIX", on.kafka_prefix.clone()),
         ("CHATCLUSTER_REDIS_URL", on.redis_url.clone()),
         ("CHATCLUSTER_REDIS_PREFIX", on.redis_prefix.clone()),
-        ("CHATCLUSTER_SERVICE_TOKEN", "a-service-token".into()),
+        ("CHATCLUSTER_SERVICE_TOKEN", "a-service-token-of-tests".into()),
         ("CHATCLUSTER_DATA_DIR", folder.path().display().to_string()),
     ];
     let spec = Spec {
@@ -96,5 +96,5 @@ async fn acknowledged_sends_survive_a_kill_and_leave_for_kafka() {
     emptied().await;
     core.stop().await.unwrap();
     let log = std::fs::read_to_string(core.log_path()).unwrap();
-    assert!(log.contains("core stopped") && !log.contains("a-service-token"), "{log}");
+    assert!(log.contains("core stopped") && !log.contains("a-service-token-of-tests"), "{log}");
 }
