@@ -74,7 +74,6 @@ impl Worker {
             publisher: publisher.clone(),
             digests: digests.clone(),
             dead_letters: dead_letters.clone(),
-            redis: redis.clone(),
             reported_lag: Arc::default(),
             options,
         };

@@ -92,13 +92,14 @@ pub(super) struct ConversationList {
     next: Option<String>,
 }
 
+/// Asks for a page of any list in the order of ids.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// The `next` of the page before.
-    after: Option<String>,
+    pub(super) after: Option<String>,
     /// At most 500, which is the default.
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
 }
 
 /// A dm between the same two people is found again with 200.

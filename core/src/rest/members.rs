@@ -3,10 +3,11 @@
 use axum::{Json, extract::State, http::StatusCode};
 use chatcluster_contracts::{ids::UserId, problem::Code};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     Api,
+    conversations::Page,
     extract::{Body, ConversationPath, Params, UserPath},
     problem::{ApiError, ProblemDocument},
     users::Person,
@@ -36,15 +37,6 @@ pub(super) struct MemberList {
     /// Pass it as `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Page {
-    /// The `next` of the page before.
-    after: Option<String>,
-    /// At most 500, which is the default.
-    limit: Option<u32>,
 }
 
 /// Adding somebody again changes nothing and answers 200.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chatcluster_contracts::ids::UserId;
-use chatcluster_service::{health::Dependency, trace};
+use chatcluster_service::trace;
 use chatcluster_transport::event_log::{ConsumerControl, Record, TopicPartition};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -35,7 +35,6 @@ pub(crate) struct Pipeline {
     pub(crate) publisher: Publisher,
     pub(crate) digests: Digests,
     pub(crate) dead_letters: DeadLetters,
-    pub(crate) redis: Dependency,
     /// Consumers share one gauge: each reports what changed.
     pub(crate) reported_lag: Arc<parking_lot::Mutex<i64>>,
 }
@@ -101,8 +100,8 @@ impl Pipeline {
         let routes = until_done("connections", self.metrics(), || async {
             let routes = self.connections.routes(&users).await;
             match &routes {
-                Ok(_) => self.redis.up(),
-                Err(error) => self.redis.down(error),
+                Ok(_) => self.publisher.redis.up(),
+                Err(error) => self.publisher.redis.down(error),
             }
             routes
         })
