@@ -17,12 +17,15 @@
 //!
 //! Every child process started from here dies with the test runner, see [`process`].
 
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod condition;
 pub mod deployment;
+pub mod faults;
 pub mod install;
 pub mod kafka;
+pub mod kubernetes;
 pub mod mariadb;
 pub mod ports;
 pub mod process;
@@ -34,9 +37,10 @@ pub use client::{Api, Client, Recorded, Resume, User};
 pub use condition::await_condition;
 pub use deployment::Deployment;
 pub use kafka::{Kafka, KafkaCluster};
+pub use kubernetes::ApiServer;
 pub use mariadb::MariaDb;
 pub use process::Supervised;
-pub use redis::Redis;
+pub use redis::{Redis, RedisCluster};
 pub use servers::Servers;
 
 /// How long a test waits for something that takes milliseconds on a healthy machine. It is long because it only costs

@@ -32,10 +32,13 @@ impl Cli {
             Command::Servers(servers) => servers.run().await,
             Command::Install => {
                 let install = || crate::install::everything(progress);
-                let installed = tokio::task::spawn_blocking(install).await.context("the installer panicked")??;
-                println!("Kafka    {}", installed.kafka.folder.display());
-                println!("Redis    {}", installed.redis_server.display());
-                println!("MariaDB  {}", installed.mariadbd.display());
+                let (installed, kubernetes) =
+                    tokio::task::spawn_blocking(install).await.context("the installer panicked")??;
+                println!("Kafka      {}", installed.kafka.folder.display());
+                println!("Redis      {}", installed.redis_server.display());
+                println!("MariaDB    {}", installed.mariadbd.display());
+                println!("Kubernetes {}", kubernetes.kube_apiserver.display());
+                println!("etcd       {}", kubernetes.etcd.display());
                 Ok(())
             }
         }

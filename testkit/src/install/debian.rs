@@ -22,6 +22,7 @@ pub(super) const MARIADB: Package =
 /// Kafka 4 needs Java 17 or newer.
 pub(super) const JAVA: Package = Package { debian: &["openjdk-17-jre-headless"], brings: &["java"] };
 pub(super) const MAVEN: Package = Package { debian: &["maven"], brings: &["mvn"] };
+pub(super) const ETCD: Package = Package { debian: &["etcd-server"], brings: &["etcd"] };
 /// librdkafka is compiled from source and links OpenSSL.
 pub(super) const BUILD: Package = Package {
     debian: &["build-essential", "pkg-config", "libssl-dev"],

@@ -1,10 +1,13 @@
-//! Makes sure that the servers are on this machine: Debian packages through apt-get, Kafka's jars through Maven.
-//! Services are never started by the packages; the testkit starts its own, on its own ports and data.
+//! Makes sure that the servers are on this machine: Debian packages through apt-get, Kafka's jars through Maven,
+//! Kubernetes' programs through Go. Services are never started by the packages; the testkit starts its own, on its own
+//! ports and data.
 //!
-//! All functions block; callers in async code use [`ready`].
+//! All functions block; callers in async code use [`ready`] and [`kubernetes_ready`].
 
 mod debian;
+mod go;
 mod kafka;
+mod kubernetes;
 mod lock;
 
 use std::path::PathBuf;
@@ -13,6 +16,7 @@ use anyhow::{Context, Result};
 
 pub use debian::{Package, find_program};
 pub use kafka::KafkaJars;
+pub use kubernetes::KubernetesTools;
 
 /// Told one line per step that takes a noticeable time.
 pub type Progress = fn(&str);
@@ -33,10 +37,10 @@ pub struct Installed {
     pub mariadb: PathBuf,
 }
 
-/// Everything that `make` needs: the servers, and what building the platform needs.
-pub fn everything(progress: Progress) -> Result<Installed> {
+/// Everything that `make test` needs: the servers, Kubernetes, and what building the platform needs.
+pub fn everything(progress: Progress) -> Result<(Installed, KubernetesTools)> {
     debian::ensure(&[debian::BUILD], progress)?;
-    servers(progress)
+    Ok((servers(progress)?, kubernetes(progress)?))
 }
 
 /// The three servers. Cheap when they are there.
@@ -54,6 +58,18 @@ pub fn servers(progress: Progress) -> Result<Installed> {
 /// [`servers`] for async code.
 pub async fn ready(progress: Progress) -> Result<Installed> {
     tokio::task::spawn_blocking(move || servers(progress)).await.context("the installer panicked")?
+}
+
+/// An API server with its etcd, kubectl and helm. Apart from the others, so that a test without Kubernetes does not
+/// wait minutes for them.
+pub fn kubernetes(progress: Progress) -> Result<KubernetesTools> {
+    debian::ensure(&[debian::ETCD], progress)?;
+    kubernetes::ensure(progress)
+}
+
+/// [`kubernetes`](kubernetes()) for async code.
+pub async fn kubernetes_ready(progress: Progress) -> Result<KubernetesTools> {
+    tokio::task::spawn_blocking(move || kubernetes(progress)).await.context("the installer panicked")?
 }
 
 /// `CHATCLUSTER_CACHE`, else `~/.cache/chatcluster`.

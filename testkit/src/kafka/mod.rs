@@ -1,4 +1,9 @@
-//! Apache Kafka brokers of the test's own, in `KRaft` mode: each is broker and controller in one process.
+//! Apache Kafka brokers of the test's own, in `KRaft` mode: each is broker and controller in one process. Open on its
+//! plain listener; further listeners are for what comes through a proxy, and for users with passwords and ACLs.
+
+mod properties;
+mod security;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use rand::RngExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
+
+pub use self::security::KafkaUser;
+use self::security::Secured;
+pub use self::wire::{Operation, Resource, api_versions};
 
 use crate::install::Installed;
 use crate::install::KafkaJars;
@@ -23,7 +30,28 @@ use crate::scratch::ScratchDir;
 pub struct Kafka {
     process: Supervised,
     port: u16,
+    behind_proxy: Option<BehindProxy>,
+    secured: Option<Secured>,
     _folder: ScratchDir,
+}
+
+/// How to run one broker. The default is open and alone.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaOptions {
+    /// Further broker properties; they win over those of the testkit.
+    pub properties: Vec<(String, String)>,
+    /// The port of a [`crate::faults::TcpProxy`]: clients that come in by [`Kafka::proxied_port`] are told to come back
+    /// by this one, so that all they say goes through the proxy.
+    pub advertised_port: Option<u16>,
+    /// Who may log in on the secured listener; with anybody here there is one, and ACLs count.
+    pub users: Vec<KafkaUser>,
+}
+
+/// A second plain listener, which says that it is somewhere else.
+#[derive(Clone, Copy, Debug)]
+struct BehindProxy {
+    port: u16,
+    advertised_port: u16,
 }
 
 /// What distinguishes one broker from the next.
@@ -38,6 +66,8 @@ struct Plan<'a> {
     voters: &'a str,
     /// How many brokers hold a partition of Kafka's own topics.
     replicas: usize,
+    behind_proxy: Option<BehindProxy>,
+    secured: Option<&'a Secured>,
     properties: &'a [(&'a str, &'a str)],
 }
 
@@ -49,7 +79,22 @@ impl Kafka {
     /// `properties` are further broker properties; they win over those of the testkit. A folder that holds the data of
     /// an earlier run is taken over as it is; the port may be another.
     pub async fn start_with(installed: &Installed, properties: &[(&str, &str)], folder: ScratchDir) -> Result<Self> {
+        let properties = properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self::start_as(installed, KafkaOptions { properties, ..KafkaOptions::default() }, folder).await
+    }
+
+    /// A broker with further listeners. As to the folder see [`Kafka::start_with`]; users are made with the folder.
+    pub async fn start_as(installed: &Installed, options: KafkaOptions, folder: ScratchDir) -> Result<Self> {
         let (port, controller_port) = (free_port()?, free_port()?);
+        let secured = match options.users.as_slice() {
+            [] => None,
+            users => Some(Secured::prepare(users, folder.path())?),
+        };
+        let behind_proxy = match options.advertised_port {
+            Some(advertised_port) => Some(BehindProxy { port: free_port()?, advertised_port }),
+            None => None,
+        };
+        let properties: Vec<(&str, &str)> = options.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let plan = Plan {
             name: "kafka".into(),
             node: 1,
@@ -58,18 +103,21 @@ impl Kafka {
             cluster: &random_cluster_id(),
             voters: &format!("1@127.0.0.1:{controller_port}"),
             replicas: 1,
-            properties,
+            behind_proxy,
+            secured: secured.as_ref(),
+            properties: &properties,
         };
-        Self::start_planned(installed, plan, folder).await
+        let process = Self::start_planned(installed, plan, &folder).await?;
+        Ok(Self { process, port, behind_proxy, secured, _folder: folder })
     }
 
-    async fn start_planned(installed: &Installed, plan: Plan<'_>, folder: ScratchDir) -> Result<Self> {
+    async fn start_planned(installed: &Installed, plan: Plan<'_>, folder: &ScratchDir) -> Result<Supervised> {
         let jars = &installed.kafka;
         let config = folder.path().join("server.properties");
-        let text = server_properties(&plan, folder.path());
+        let text = properties::server_properties(&plan, folder.path());
         std::fs::write(&config, text).context("failed to write server.properties")?;
         if !folder.path().join("data/meta.properties").exists() {
-            format_storage(jars, plan.cluster, &config).await?;
+            format_storage(jars, &plan, &config).await?;
         }
         let mut args: Vec<String> = ["-Xmx512m", "-Xms256m", "-XX:+ExitOnOutOfMemoryError"].map(str::to_owned).into();
         args.extend(["-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned(), "-cp".to_owned(), jars.class_path()]);
@@ -84,8 +132,7 @@ impl Kafka {
         };
         let port = plan.port;
         let probe: Probe = Arc::new(move || async move { api_versions(port).await.map(drop) }.boxed());
-        let process = Supervised::start(spec, probe).await?;
-        Ok(Self { process, port, _folder: folder })
+        Supervised::start(spec, probe).await
     }
 
     /// `127.0.0.1:port`
@@ -95,6 +142,36 @@ impl Kafka {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where a proxy is to forward to; see [`KafkaOptions::advertised_port`].
+    pub fn proxied_port(&self) -> Result<u16> {
+        self.behind_proxy.map(|behind| behind.port).context("Kafka was started without an advertised port")
+    }
+
+    /// `127.0.0.1:port` of the listener that wants SASL over TLS.
+    pub fn secured_bootstrap_servers(&self) -> Result<String> {
+        self.secured().map(|secured| format!("127.0.0.1:{}", secured.port))
+    }
+
+    /// Who signed the certificate of the secured listener, PEM.
+    pub fn authority(&self) -> Result<String> {
+        self.secured().map(|secured| secured.authority.pem())
+    }
+
+    /// [`Kafka::authority`] as a file.
+    pub fn authority_file(&self) -> Result<&Path> {
+        self.secured().map(|secured| secured.authority_file.as_path())
+    }
+
+    /// Lets a user of the secured listener do these things.
+    pub async fn allow(&self, user: &str, allowed: &[(Resource<'_>, Operation)]) -> Result<()> {
+        self.secured()?;
+        wire::create_acls(self.port, user, allowed).await
+    }
+
+    fn secured(&self) -> Result<&Secured> {
+        self.secured.as_ref().context("Kafka was started without users")
     }
 
     /// For stop, kill, pause and restart.
@@ -130,9 +207,15 @@ impl KafkaCluster {
                 cluster: &cluster,
                 voters: &voters,
                 replicas: 3,
+                behind_proxy: None,
+                secured: None,
                 properties,
             };
-            async { Kafka::start_planned(installed, plan, ScratchDir::new("kafka")?).await }
+            async move {
+                let folder = ScratchDir::new("kafka")?;
+                let process = Kafka::start_planned(installed, plan, &folder).await?;
+                anyhow::Ok(Kafka { process, port, behind_proxy: None, secured: None, _folder: folder })
+            }
         });
         Ok(Self { brokers: try_join_all(starts).await? })
     }
@@ -146,45 +229,12 @@ impl KafkaCluster {
     }
 }
 
-fn server_properties(plan: &Plan<'_>, folder: &Path) -> String {
-    let mut lines = vec![
-        "process.roles=broker,controller".to_owned(),
-        format!("node.id={}", plan.node),
-        format!("controller.quorum.voters={}", plan.voters),
-        format!("listeners=PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}", plan.port, plan.controller_port),
-        format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", plan.port),
-        "controller.listener.names=CONTROLLER".to_owned(),
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
-        format!("log.dirs={}", folder.join("data").display()),
-        // Topics are declared by the operator or `chatcluster topics apply`; a typo must not create one.
-        "auto.create.topics.enable=false".to_owned(),
-        "num.partitions=3".to_owned(),
-        format!("default.replication.factor={}", plan.replicas),
-        format!("offsets.topic.replication.factor={}", plan.replicas),
-        format!("transaction.state.log.replication.factor={}", plan.replicas),
-        format!("share.coordinator.state.topic.replication.factor={}", plan.replicas),
-        format!("min.insync.replicas={}", plan.replicas.min(2)),
-        format!("transaction.state.log.min.isr={}", plan.replicas.min(2)),
-        format!("share.coordinator.state.topic.min.isr={}", plan.replicas.min(2)),
-        // Fifty partitions of internal topics would cost seconds at every start after a kill.
-        "offsets.topic.num.partitions=3".to_owned(),
-        "transaction.state.log.num.partitions=3".to_owned(),
-        // A test's consumer group has its partitions at once, and loses a killed member within a second.
-        "group.initial.rebalance.delay.ms=0".to_owned(),
-        "group.min.session.timeout.ms=1000".to_owned(),
-        "group.consumer.min.session.timeout.ms=1000".to_owned(),
-        "group.consumer.min.heartbeat.interval.ms=200".to_owned(),
-        "log.cleaner.enable=false".to_owned(),
-    ];
-    lines.extend(plan.properties.iter().map(|(key, value)| format!("{key}={value}")));
-    lines.join("\n") + "\n"
-}
-
-async fn format_storage(jars: &KafkaJars, cluster: &str, config: &Path) -> Result<()> {
+async fn format_storage(jars: &KafkaJars, plan: &Plan<'_>, config: &Path) -> Result<()> {
     let output = Command::new(&jars.java)
         .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &jars.class_path(), "kafka.tools.StorageTool", "format"])
-        .args(["--cluster-id", cluster, "--config"])
+        .args(["--cluster-id", plan.cluster, "--config"])
         .arg(config)
+        .args(plan.secured.map(Secured::format_options).unwrap_or_default())
         .kill_on_drop(true)
         .output()
         .await
@@ -201,27 +251,4 @@ fn random_cluster_id() -> String {
     const LETTERS: &[u8; 52] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rng = rand::rng();
     (0..21).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).chain(['A']).collect()
-}
-
-/// Asks for `ApiVersions` v0 in raw bytes and answers how many APIs the broker offers. A broker answers this only once it
-/// has joined its cluster and processes requests.
-pub async fn api_versions(port: u16) -> Result<u32> {
-    const CORRELATION: i32 = 0x0063_6861;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.context("failed to connect to Kafka")?;
-    let mut request = Vec::new();
-    request.extend_from_slice(&18_i16.to_be_bytes()); // the ApiVersions key
-    request.extend_from_slice(&0_i16.to_be_bytes()); // its version
-    request.extend_from_slice(&CORRELATION.to_be_bytes());
-    request.extend_from_slice(&(-1_i16).to_be_bytes()); // no client id
-    let length = u32::try_from(request.len()).context("the request is too long")?;
-    stream.write_u32(length).await.context("failed to write to Kafka")?;
-    stream.write_all(&request).await.context("failed to write to Kafka")?;
-
-    let length = stream.read_u32().await.context("failed to read from Kafka")?;
-    let (correlation, error) = (stream.read_i32().await?, stream.read_i16().await?);
-    let count = stream.read_u32().await.context("failed to read from Kafka")?;
-    ensure!(correlation == CORRELATION, "Kafka answered another request: {correlation}");
-    ensure!(error == 0, "Kafka answered ApiVersions with error {error}");
-    ensure!(count > 0 && length > count, "Kafka answered an odd list of {count} APIs in {length} bytes");
-    Ok(count)
 }
