@@ -1,7 +1,11 @@
-//! Kafka topics by role. Names are configuration; these are the defaults the operator and `chatcluster topics apply`
-//! provision.
+//! Kafka topics by role. Names are configuration (see [`Names`]); these are the defaults the operator and `chatcluster
+//! topics apply` provision.
+
+mod names;
 
 use std::time::Duration;
+
+pub use names::{InvalidNames, Names, Renamed, is_valid_name};
 
 /// What a topic is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +39,26 @@ impl Topic {
         Self::ConnectionRemove,
         Self::Users,
     ];
+
+    /// What the topic is called in settings, whatever its name in Kafka.
+    pub const fn role_name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Created => "created",
+            Self::Ingest => "ingest",
+            Self::Direct => "direct",
+            Self::Status => "status",
+            Self::Typing => "typing",
+            Self::Notifications => "notifications",
+            Self::ConnectionAdd => "connectionAdd",
+            Self::ConnectionRemove => "connectionRemove",
+            Self::Users => "users",
+        }
+    }
+
+    pub fn from_role_name(role: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.role_name() == role)
+    }
 
     pub const fn default_name(self) -> &'static str {
         match self {
@@ -105,63 +129,6 @@ impl Group {
             Self::Rooms => "realtime-gateway-group",
             Self::Ingest => "communication-service-group",
             Self::Connections => "connection-fanoutworker",
-        }
-    }
-}
-
-/// Sets the topics and groups of several clusters on one Kafka apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
-    prefix: String,
-}
-
-impl Names {
-    pub fn with_prefix(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
-    }
-
-    pub fn topic(&self, topic: Topic) -> String {
-        format!("{}{}", self.prefix, topic.default_name())
-    }
-
-    pub fn dead_letters(&self, topic: Topic) -> String {
-        format!("{}{}{DEAD_LETTER_SUFFIX}", self.prefix, topic.default_name())
-    }
-
-    pub fn group(&self, group: Group) -> String {
-        format!("{}{}", self.prefix, group.default_name())
-    }
-
-    /// The role of a topic by its full name.
-    pub fn role(&self, name: &str) -> Option<Topic> {
-        let bare = name.strip_prefix(self.prefix.as_str())?;
-        Topic::ALL.into_iter().find(|topic| topic.default_name() == bare)
-    }
-}
-
-/// Kafka's own rule for topic names: 1 to 249 of `[A-Za-z0-9._-]`, and not `.` or `..`.
-pub fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 249
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_sets_two_clusters_apart_and_roles_are_found_again() {
-        let names = Names::with_prefix("blue.");
-        assert_eq!(names.topic(Topic::Messages), "blue.message.all");
-        assert_eq!(names.role("blue.message.all"), Some(Topic::Messages));
-        assert_eq!(names.role("message.all"), None);
-        assert_eq!(names.dead_letters(Topic::Ingest), "blue.message.ingest.dlq");
-        for topic in Topic::ALL {
-            assert!(is_valid_name(&names.topic(topic)));
-            assert!(topic.segment() <= topic.retention());
         }
     }
 }

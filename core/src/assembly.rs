@@ -216,7 +216,8 @@ impl Background {
     /// Returns once the schema is there.
     async fn migrate(&self, migrate: bool) {
         loop {
-            let done = if migrate { self.store.migrate().await } else { self.store.check().await.map_err(Into::into) };
+            let done =
+                if migrate { self.store.migrate().await } else { self.store.check_schema().await.map_err(Into::into) };
             match done {
                 Ok(()) => return self.database.up(),
                 Err(error) => {

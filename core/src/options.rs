@@ -19,6 +19,9 @@ pub struct Options {
     /// Address of gRPC
     #[arg(long, env = "CHATCLUSTER_GRPC_LISTEN", default_value = "127.0.0.1:9090")]
     pub grpc_listen: SocketAddr,
+    /// Bring the schema up to date and end, without serving anything
+    #[arg(long, env = "CHATCLUSTER_MIGRATE_ONLY")]
+    pub migrate_only: bool,
     #[command(flatten)]
     pub core: CoreOptions,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::{
     assembly::{Core, Parts},
     options::Options,
+    store::{Store, StoreOptions},
 };
 
 /// Requests under way at the end have this long.
@@ -19,6 +20,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown`, then finishes what is under way.
 pub async fn run(options: Options, shutdown: Shutdown) -> Result<()> {
+    if options.migrate_only {
+        return migrate(&options).await;
+    }
     let rest = TcpListener::bind(options.listen).await;
     let rest = rest.with_context(|| format!("failed to listen on --listen {}", options.listen))?;
     let grpc = TcpListener::bind(options.grpc_listen).await;
@@ -62,6 +66,22 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<()> {
     }
     core.stop().await;
     tracing::info!("core stopped");
+    Ok(())
+}
+
+/// One attempt: whoever started this decides about more.
+async fn migrate(options: &Options) -> Result<()> {
+    let store = Store::open(&StoreOptions {
+        url: options.core.database_url.clone(),
+        names: options.kafka.names(),
+        outbox_shards: options.core.outbox_shards,
+        append_lanes: 1,
+        pool_size: 2,
+    })?;
+    let migrated = store.migrate().await.context("failed to bring the schema up to date");
+    store.close().await;
+    migrated?;
+    tracing::info!("the schema is up to date");
     Ok(())
 }
 

@@ -12,6 +12,8 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     #[error("the database did not answer in time")]
     TimedOut,
+    #[error("the schema is older than this release; chatcluster-core --migrate-only brings it up to date")]
+    Outdated,
 }
 
 /// What kind of failure of the database it was.
@@ -73,7 +75,7 @@ impl StoreError {
     pub(crate) fn failure(&self) -> Option<Failure> {
         match self {
             Self::Database(error) => Some(failure(error)),
-            Self::TimedOut => Some(Failure::Away),
+            Self::TimedOut | Self::Outdated => Some(Failure::Away),
             Self::Refused(_) => None,
         }
     }

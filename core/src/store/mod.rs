@@ -12,6 +12,7 @@ mod leases;
 mod members;
 mod messages;
 mod outbox;
+mod script;
 mod sessions;
 mod sql;
 mod transaction;
@@ -121,6 +122,18 @@ impl Store {
     /// Brings the schema up to date. Several processes may do this at once.
     pub async fn migrate(&self) -> anyhow::Result<()> {
         Ok(self.0.context.dialect.migrator().run(&self.0.write).await?)
+    }
+
+    /// Has somebody brought the schema up to what this release needs? For a process that does not migrate by itself.
+    pub async fn check_schema(&self) -> Result<()> {
+        self.check().await?;
+        let needed = self.0.context.dialect.migrator().iter().map(|migration| migration.version).max().unwrap_or(0);
+        let applied = sqlx::query("SELECT COUNT(*) AS done FROM _sqlx_migrations WHERE version = ? AND success = TRUE");
+        let row = applied.bind(needed).fetch_one(&self.0.read).await?;
+        if sql::integer(&row, "done")? == 0 {
+            return Err(StoreError::Outdated);
+        }
+        Ok(())
     }
 
     /// Can the database be reached, and written to as far as one can tell?

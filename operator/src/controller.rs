@@ -1,0 +1,173 @@
+//! When a `ChatCluster` is looked at: when it, or anything made for it, changes; and from time to time, because Secrets,
+//! Kafka and Redis cannot be watched.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+use kube::{
+    Client, Resource, ResourceExt,
+    runtime::controller::{Action, Config, applier},
+};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caches::{Caches, Guarded},
+    capabilities::Discovery,
+    claims::Claims,
+    events::Events,
+    kafka,
+    metrics::{OperatorMetrics, Outcome, ReadyLabel, ResultLabel},
+    options::Options,
+    reconcile::{self, Done, Memory},
+    redis,
+};
+
+/// Triggers of one burst are one pass.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+/// A pass that takes longer hangs on something that has no timeout of its own.
+const MOST: Duration = Duration::from_mins(2);
+
+/// What all namespaces share.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) resync_interval: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) concurrency: u16,
+    pub(crate) metrics: OperatorMetrics,
+    pub(crate) events: Events,
+    pub(crate) discovery: Discovery,
+    pub(crate) claims: Claims,
+    pub(crate) kafka: kafka::Clients,
+    pub(crate) redis: redis::Connections,
+    /// By uid: what is remembered between passes. Nothing in it is missed after a restart.
+    memory: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Memory>>>>,
+    /// By uid: the condition `Ready`, for the metric.
+    ready: Mutex<HashMap<String, &'static str>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(client: Client, options: &Options, metrics: OperatorMetrics, identity: &str) -> Self {
+        Self {
+            events: Events::new(client.clone(), identity),
+            client,
+            resync_interval: options.resync_interval,
+            call_timeout: options.call_timeout,
+            concurrency: options.concurrency,
+            metrics,
+            discovery: Discovery::default(),
+            claims: Claims::default(),
+            kafka: kafka::Clients::new(),
+            redis: redis::Connections::new(),
+            memory: Mutex::default(),
+            ready: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn memory(&self, uid: &str) -> Arc<tokio::sync::Mutex<Memory>> {
+        self.memory.lock().entry(uid.to_owned()).or_default().clone()
+    }
+
+    pub(crate) fn note_ready(&self, uid: &str, ready: &'static str) {
+        let mut all = self.ready.lock();
+        all.insert(uid.to_owned(), ready);
+        self.count_ready(&all);
+    }
+
+    fn count_ready(&self, all: &HashMap<String, &'static str>) {
+        for value in ["True", "False", "Unknown"] {
+            let count = all.values().filter(|ready| **ready == value).count();
+            let gauge = self.metrics.clusters.get_or_create(&ReadyLabel { ready: value });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Forgets clusters that are gone.
+    fn forget(&self, scope: &Scope) {
+        let living: BTreeSet<String> =
+            scope.caches.clusters().state().iter().filter_map(|it| it.meta().uid.clone()).collect();
+        let mut known = scope.known.lock();
+        let gone: Vec<String> = known.difference(&living).cloned().collect();
+        if gone.is_empty() && known.len() == living.len() {
+            return;
+        }
+        *known = living;
+        drop(known);
+        let mut memory = self.memory.lock();
+        let mut ready = self.ready.lock();
+        for uid in &gone {
+            memory.remove(uid);
+            ready.remove(uid);
+        }
+        self.claims.forget(&gone);
+        self.count_ready(&ready);
+    }
+}
+
+/// One namespace, or all of them.
+pub(crate) struct Scope {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) caches: Arc<Caches>,
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").field("caches", &self.caches).finish_non_exhaustive()
+    }
+}
+
+/// Works until `stop`; passes under way are finished.
+pub(crate) async fn run(shared: Arc<Shared>, namespace: Option<String>, stop: CancellationToken) {
+    let (caches, triggers) = Caches::watch(&shared.client, namespace.as_deref());
+    let clusters = caches.clusters().clone();
+    let config = Config::default().debounce(DEBOUNCE).concurrency(shared.concurrency);
+    let scope = Arc::new(Scope { shared, caches, known: Mutex::default() });
+    let triggers = triggers.take_until(stop.cancelled_owned());
+    let passes = applier(
+        |cluster, scope| Box::pin(pass(cluster, scope)),
+        |_, error: &Infallible, _| match *error {},
+        scope,
+        clusters,
+        triggers,
+        config,
+    );
+    passes
+        .for_each(|outcome| async move {
+            if let Err(error) = outcome {
+                // an object that is gone by now, or a watch that was interrupted and goes on
+                tracing::debug!(%error, "controller");
+            }
+        })
+        .await;
+}
+
+async fn pass(cluster: Arc<Guarded>, scope: Arc<Scope>) -> Result<Action, Infallible> {
+    scope.caches.ready().await;
+    scope.shared.forget(&scope);
+    let (start, shared) = (Instant::now(), &scope.shared);
+    let name = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let done = tokio::time::timeout(MOST, reconcile::reconcile(&cluster, &scope)).await;
+    let Done { outcome, again } = done.unwrap_or_else(|_| {
+        tracing::error!(cluster = name, "pass took too long and was given up");
+        Done { outcome: Outcome::error, again: Duration::from_secs(10) }
+    });
+    let took = start.elapsed();
+    shared.metrics.reconciles.get_or_create(&ResultLabel { result: outcome }).inc();
+    shared.metrics.duration.observe(took.as_secs_f64());
+    shared.metrics.managed_objects.set(i64::try_from(scope.caches.managed()).unwrap_or(i64::MAX));
+    tracing::debug!(cluster = name, ?outcome, took_ms = took.as_millis(), again_s = again.as_secs_f64(), "pass");
+    // spread over time: many clusters must not all come at the same moment
+    Ok(Action::requeue(again.mul_f64(rand::random_range(0.9..1.0))))
+}

@@ -1,0 +1,148 @@
+//! Killed after any single call and started again, the operator reaches the same end.
+
+use std::collections::BTreeMap;
+
+use chatcluster_operator::{crd::ConditionStatus, kinds::Kind};
+use chatcluster_testkit::faults::{ApiProxy, Effect, Fault, Matching};
+use serde_json::{Value, json};
+
+use crate::support::{Operator, World, eventually};
+
+const KINDS: [Kind; 8] = [
+    Kind::ServiceAccount,
+    Kind::ConfigMap,
+    Kind::NetworkPolicy,
+    Kind::Service,
+    Kind::Job,
+    Kind::Deployment,
+    Kind::HorizontalPodAutoscaler,
+    Kind::PodDisruptionBudget,
+];
+
+/// Everything declared, without what differs from run to run.
+async fn state(world: &World) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for kind in KINDS {
+        for object in world.dynamic(kind).list(&kube::api::ListParams::default()).await.unwrap() {
+            let Some(owners) = &object.metadata.owner_references else { continue };
+            assert_eq!(owners.len(), 1);
+            let name = object.metadata.name.clone().unwrap();
+            let mut data = object.data.clone();
+            data.as_object_mut().unwrap().remove("status");
+            for volatile in ["/spec/clusterIP", "/spec/clusterIPs", "/spec/ports"] {
+                if kind == Kind::Service
+                    && let Some(value) = data.pointer_mut(volatile)
+                {
+                    *value = Value::Null;
+                }
+            }
+            if kind == Kind::Job {
+                // the API server labels pods with the Job's uid
+                data = Value::Null;
+            }
+            all.insert(format!("{kind:?} {name}"), data);
+        }
+    }
+    all
+}
+
+fn manifest(world: &World) -> Value {
+    let mut manifest = world.manifest("chat");
+    manifest["spec"]["gateway"] = json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}});
+    manifest["spec"]["deletionPolicy"] = json!("Delete");
+    manifest
+}
+
+async fn settled(world: &World) {
+    world.until("chat", "KafkaTopicsReady", ConditionStatus::True).await;
+    world.until("chat", "RedisReady", ConditionStatus::True).await;
+    eventually("nothing is missing", || async {
+        let (deployments, budgets) =
+            (world.names(Kind::Deployment).await.len(), world.names(Kind::PodDisruptionBudget).await.len());
+        (deployments == 3 && budgets == 3 && world.names(Kind::HorizontalPodAutoscaler).await.len() == 1).then_some(())
+    })
+    .await;
+    let replicas =
+        || async { world.dynamic(Kind::Deployment).get("chat-gateway").await.ok()?.data["spec"]["replicas"].as_i64() };
+    eventually("the gateways have their first number", || async { (replicas().await == Some(2)).then_some(()) }).await;
+}
+
+async fn operator_through(world: &World, proxy: &ApiProxy) -> Operator {
+    let config = world.api.admin().through(&proxy.url()).config().await.unwrap();
+    Operator::start(config, &["--watch-namespaces", &world.namespace]).await
+}
+
+/// One run, cut at call `n` if there is one. Answers with the calls made.
+async fn run(n: Option<(u64, Effect)>) -> (u64, BTreeMap<String, Value>) {
+    let world = World::new().await;
+    let proxy = ApiProxy::start(&world.api).await.unwrap();
+    let mut cut = false;
+    if let Some((n, effect)) = n {
+        proxy.inject(Fault::new(Matching::calls(), effect).nth(n));
+    }
+    let operator = operator_through(&world, &proxy).await;
+    world.apply(&manifest(&world)).await;
+    let finished = settled(&world);
+    tokio::pin!(finished);
+    loop {
+        tokio::select! {
+            () = &mut finished => break,
+            () = tokio::time::sleep(std::time::Duration::from_millis(10)), if !cut => {
+                if proxy.is_cut() {
+                    cut = true;
+                    // dropped is killed: nothing of it runs on
+                    break;
+                }
+            }
+        }
+    }
+    if cut {
+        drop(operator);
+        proxy.heal();
+        let _operator = operator_through(&world, &proxy).await;
+        settled(&world).await;
+        return (proxy.requests().len() as u64, normalized(&world).await);
+    }
+    (proxy.requests().iter().filter(|request| !request.is_watch()).count() as u64, normalized(&world).await)
+}
+
+/// The prefixes differ from run to run.
+async fn normalized(world: &World) -> BTreeMap<String, Value> {
+    let replaced = |text: String| {
+        text.replace(&world.namespace, "NAMESPACE")
+            .replace(&world.kafka_prefix, "KAFKA")
+            .replace(&world.redis_prefix, "REDIS")
+    };
+    let found = state(world).await;
+    found
+        .into_iter()
+        .map(|(name, mut data)| {
+            // hashes of what differs
+            if let Some(annotations) = data.pointer_mut("/spec/template/metadata/annotations") {
+                *annotations = Value::Null;
+            }
+            let name = if name.starts_with("Job") { "Job".to_owned() } else { name };
+            (name, serde_json::from_str(&replaced(data.to_string())).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_after_any_call_it_reaches_the_same_end() {
+    let (calls, wanted) = run(None).await;
+    assert!(calls > 20, "{calls}");
+    println!("{calls} calls without a fault");
+    // every call once, in turn before and after it was carried out; a few worlds at a time
+    let mut points: Vec<(u64, Effect)> =
+        (1..=calls).map(|n| (n, if n % 2 == 0 { Effect::CutBefore } else { Effect::CutAfter })).collect();
+    while !points.is_empty() {
+        let batch: Vec<_> = points.split_off(points.len().saturating_sub(6));
+        let runs = batch.into_iter().map(|point| {
+            let what = format!("{point:?}");
+            async move { (what, run(Some(point)).await.1) }
+        });
+        for (point, found) in futures_util::future::join_all(runs).await {
+            assert_eq!(found, wanted, "cut at {point}");
+        }
+    }
+}
