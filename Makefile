@@ -2,13 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run run-real test test-unit lint fmt generated bench-path bench-store bench-idle clean
+.PHONY: help run run-real test test-unit lint fmt generated bench-path bench-store bench-idle bench-operator clean
 
+DEFINITIONS := crds/chatcluster.dev_chatclusters.yaml charts/chatcluster/files/crd.yaml
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./data
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Everything in one process with nothing installed: chat at http://127.0.0.1:8080
 	@scripts/prepare build
@@ -16,7 +17,7 @@ run: ## Everything in one process with nothing installed: chat at http://127.0.0
 	target/debug/chatcluster run --listen $(LISTEN) --data-dir $(DATA)
 
 run-real: ## The same on real Kafka, Redis and MariaDB, as separate processes; Ctrl-C stops all of it
-	@scripts/prepare test
+	@scripts/prepare servers
 	cargo build --locked --workspace --bins
 	target/debug/testkit up
 
@@ -24,6 +25,7 @@ test: ## All tests, on real servers
 	@scripts/prepare test
 	cargo build --locked --workspace --bins
 	target/debug/testkit install
+	scripts/chart-check
 	node --test chatcluster/page/tests/*.test.mjs
 	cargo test --locked --workspace --no-fail-fast
 
@@ -39,28 +41,37 @@ lint: ## Formatting, clippy, generated files, dependency rules
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	 else echo "cargo-deny is not installed (cargo install cargo-deny): dependency rules not checked"; fi
 
-generated: ## Regenerate docs/openapi.json and fail when it had drifted
+generated: ## Regenerate docs/openapi.json and the CRD, and fail when they had drifted
 	@cargo run --locked --quiet --bin chatcluster -- openapi > target/openapi.json
 	@diff -u docs/openapi.json target/openapi.json > /dev/null || { cp target/openapi.json docs/openapi.json; \
 	 echo "docs/openapi.json was out of date and has been regenerated: commit it"; exit 1; }
+	@cargo run --locked --quiet --bin chatcluster-operator -- crd > target/crd.yaml
+	@bad=; for file in $(DEFINITIONS); do cmp -s $$file target/crd.yaml || { cp target/crd.yaml $$file; bad=1; \
+	 echo "$$file was out of date and has been regenerated: commit it"; }; done; test -z "$$bad"
 
 fmt: ## Format the code
 	cargo fmt --all
 
 bench-path: ## SEND -> ACK and SEND -> MESSAGE, embedded and on real servers
-	@scripts/prepare test
+	@scripts/prepare servers
 	cargo build --locked --release --workspace --bins
 	target/release/chatcluster-bench path $(ARGS)
 
 bench-store: ## Sends a second into MariaDB
-	@scripts/prepare test
+	@scripts/prepare servers
 	cargo build --locked --release --bin chatcluster-bench
 	target/release/chatcluster-bench store $(ARGS)
 
 bench-idle: ## Memory of a gateway per idle connection
-	@scripts/prepare test
+	@scripts/prepare servers
 	cargo build --locked --release --workspace --bins
 	target/release/chatcluster-bench idle $(ARGS)
+
+bench-operator: ## The operator: time to objects, calls a pass, memory with 100 ChatClusters
+	@scripts/prepare test
+	cargo build --locked --release --bin testkit
+	target/release/testkit install
+	cargo test --locked --release -p chatcluster-operator --test figures -- --ignored --nocapture
 
 clean: ## Remove what was built (the data of `make run` stays)
 	cargo clean
