@@ -6,6 +6,16 @@ use crate::ids::{ConversationId, Node, UserId};
 pub const STREAM_GROUP: &str = "gateway";
 /// Streams are trimmed to about this many entries.
 pub const STREAM_MAX_LENGTH: u64 = 10_000;
+/// Users are in one of so many slices, each of which has a version in [`Keys::connection_versions`].
+pub const CONNECTION_SLICES: u8 = 64;
+
+/// The slice of a user: the same in every process and release, or a worker would look at another version than the one a
+/// gateway wrote. FNV-1a, 32 bit.
+pub fn connection_slice(user: &UserId) -> u8 {
+    let hash =
+        user.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    u8::try_from(hash % u32::from(CONNECTION_SLICES)).unwrap_or_default()
+}
 
 /// Builds names under one optional prefix, which isolates tenants on one Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,9 +43,19 @@ impl Keys {
         format!("{}connection-set:{user}", self.prefix)
     }
 
+    /// Hash: for each slice of users a value that is another one after every change of their connections.
+    pub fn connection_versions(&self) -> String {
+        format!("{}connection-versions", self.prefix)
+    }
+
     /// String with expiry: the boot id of the gateway that is alive under this name.
     pub fn gateway_lease(&self, node: &str) -> String {
         format!("{}gateway-lease:{node}", self.prefix)
+    }
+
+    /// Set: the nodes that have, or had, a stream. An operator removes those of nodes that are gone.
+    pub fn gateway_nodes(&self) -> String {
+        format!("{}gateway-nodes", self.prefix)
     }
 
     /// String: set once per life of the data; gone after a flush.
@@ -79,5 +99,16 @@ mod tests {
         assert_eq!(keys.connection("gateway-1~7"), "connection-activegateway-1~7");
         assert_eq!(keys.user_connections(&UserId::parse("u1").unwrap()), "connection-set:u1");
         assert_eq!(Keys::with_prefix("t1:").registry_epoch(), "t1:registry-epoch");
+        assert_eq!(Keys::with_prefix("t1:").gateway_nodes(), "t1:gateway-nodes");
+        assert_eq!(Keys::with_prefix("t1:").connection_versions(), "t1:connection-versions");
+    }
+
+    #[test]
+    fn the_slice_of_a_user_never_changes() {
+        let slice = |id: &str| connection_slice(&UserId::parse(id).unwrap());
+        // FNV-1a of "foobar" is 0xbf9cf968, of "a" 0xe40c292c; of which the lowest six bits count
+        assert_eq!((slice("foobar"), slice("a")), (0x28, 0x2c));
+        let used: std::collections::HashSet<u8> = (0..2000).map(|i| slice(&format!("user-{i}"))).collect();
+        assert_eq!(used.len(), usize::from(CONNECTION_SLICES));
     }
 }

@@ -70,6 +70,25 @@ macro_rules! for_every_log {
     };
 }
 
+/// The same promises under other names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renamed_topics_and_their_dead_letters_are_used_and_no_others() {
+    let Place::Kafka(options) = Place::kafka("before").await else { panic!("kafka was asked for") };
+    let options = KafkaOptions {
+        kafka_prefix: "renamed.".to_owned(),
+        kafka_topics: "messages=elsewhere.messages,users=elsewhere.users".parse().unwrap(),
+        ..options
+    };
+    let applied = provision::apply(&options, None).await.unwrap();
+    let named = |name: &str| applied.iter().any(|topic| topic.name == name);
+    assert!(named("elsewhere.messages") && named("elsewhere.messages.dlq") && named("renamed.message.ingest"));
+    assert!(!named("renamed.message.all") && !named("renamed.user.events"));
+    dead_letters_are_apart_and_the_log_can_be_checked(Place::Kafka(options)).await;
+    let shared = KafkaOptions { kafka_topics: "users=notifications".parse().unwrap(), ..KafkaOptions::default() };
+    assert!(KafkaLog::new(&shared).unwrap_err().to_string().contains("notifications and users"));
+    assert!(matches!(provision::apply(&shared, None).await, Err(LogError::Refused(_))));
+}
+
 for_every_log!(
     a_key_keeps_its_order_in_the_partition_the_jvm_computes,
     what_was_not_finished_comes_again_and_nothing_is_skipped,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chatcluster_contracts::{
     event::EventType,
     ids::{BootId, ConnectionId, ConversationId, Node, UserId},
-    redis_keys::STREAM_MAX_LENGTH,
+    redis_keys::{STREAM_MAX_LENGTH, connection_slice},
     seq::Seq,
     stream_entry::{Recipients, StreamEntry},
 };
@@ -74,6 +74,7 @@ for_all_streams!(
     a_reader_that_keeps_up_sees_no_gap,
     a_lease_has_one_holder,
     connections_are_registered_found_and_pruned,
+    every_change_of_connections_is_a_new_version,
     signals_reach_who_listens,
 );
 
@@ -301,6 +302,39 @@ async fn connections_are_registered_found_and_pruned(place: Place) {
     registry.prune(&user("ann"), &of_ann).await.unwrap();
     assert_eq!(registry.connections(&users).await.unwrap()[2], [], "the node lives, but in another boot");
     assert!(registry.connections(&[]).await.unwrap().is_empty());
+}
+
+async fn every_change_of_connections_is_a_new_version(place: Place) {
+    let registry = place.streams().registry();
+    let ann = Registration {
+        connection_id: ConnectionId::parse("g1~1").unwrap(),
+        user_id: user("ann"),
+        boot_id: boot("b1"),
+        connected_at_ms: 1_700_000_000_000,
+    };
+    let slice = connection_slice(&ann.user_id);
+    let other = (slice + 1) % 64;
+    let version = async || registry.versions(&[other, slice]).await.unwrap();
+    assert_eq!(version().await, [None, None]);
+    assert!(registry.versions(&[]).await.unwrap().is_empty());
+    let mut seen = Vec::new();
+    for round in 0..4 {
+        match round {
+            // the same once more is a change too: who asks cannot know that it was there
+            0 | 1 => registry.register(std::slice::from_ref(&ann)).await.unwrap(),
+            2 => registry.unregister(std::slice::from_ref(&ann)).await.unwrap(),
+            _ => registry.prune(&ann.user_id, std::slice::from_ref(&ann.connection_id)).await.unwrap(),
+        }
+        let [None, Some(now)] = version().await[..] else { panic!("one slice has a version") };
+        assert_eq!(version().await, [None, Some(now)], "and keeps it");
+        assert!(!seen.contains(&now));
+        seen.push(now);
+    }
+    place.flush().await;
+    assert_eq!(version().await, [None, None]);
+    registry.register(&[ann]).await.unwrap();
+    let now = version().await[1].unwrap();
+    assert!(!seen.contains(&now), "a flush brings no old version back");
 }
 
 async fn signals_reach_who_listens(place: Place) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    AnyConnection, Executor,
+    AnyConnection, Connection, Executor,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::Migrator,
 };
@@ -14,6 +14,11 @@ static SQLITE: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("mig
 
 /// How long a caller waits for a free connection before the database counts as away.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for longer is asked whether it still lives before it is used: a restart of the server is
+/// found this way without a round trip before every query. One that died sooner after its last use fails one query, and
+/// the pool, which tests what comes back to it, drops it.
+const TRUSTED_FOR: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -32,8 +37,8 @@ impl Dialect {
         }
     }
 
-    /// The URL with what a connection of ours needs: room for every prepared statement of the append lanes; a file that
-    /// is created when it is missing.
+    /// The URL with what a connection of ours needs: room for every prepared statement, those with lists in several
+    /// lengths; a file that is created when it is missing.
     pub(super) fn complete(self, url: &str) -> String {
         let joined = |setting: &str| format!("{url}{}{setting}", if url.contains('?') { '&' } else { '?' });
         match self {
@@ -69,8 +74,16 @@ impl Dialect {
         AnyPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A dead connection is found by the ping; a file does not die.
-            .test_before_acquire(self == Self::MySql)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, seen| {
+                Box::pin(async move {
+                    // a file does not die
+                    if self == Self::MySql && seen.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| Box::pin(self.prepare(connection, read_only)))
             .connect_lazy_with(options.clone())
     }
@@ -97,6 +110,15 @@ impl Dialect {
         match self {
             Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
             Self::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+        }
+    }
+
+    /// What stands before and after hexadecimal digits to make them text. It has no collation of its own to speak of: in a
+    /// comparison that of the column counts, and so do its indexes.
+    pub(super) const fn hexadecimal_text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::MySql => ("_utf8mb4 X'", "'"),
+            Self::Sqlite => ("CAST(X'", "' AS TEXT)"),
         }
     }
 

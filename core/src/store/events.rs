@@ -3,11 +3,11 @@
 use chatcluster_contracts::{event::Event, ids::ConversationId, seq::Seq};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::AnyConnection;
 
 use super::{
     Result, Store,
-    sql::{optional_text, query, repeat, seq, signed, text},
+    script::Script,
+    sql::{optional_text, seq, signed, text},
 };
 
 /// Events in one page at most.
@@ -41,22 +41,20 @@ impl EventRow {
     }
 }
 
-pub(super) async fn insert(connection: &mut AnyConnection, rows: &[EventRow]) -> Result<()> {
-    let mut inserting = query(format!(
-        "INSERT INTO conversation_events (conversation_id, seq, event_type, subject_id, payload, created_at) VALUES {}",
-        repeat("(?,?,?,?,?,?)", rows.len(), ",")
-    ));
-    for row in rows {
-        inserting = inserting
-            .bind(row.conversation_id.as_str())
-            .bind(signed(row.seq))
-            .bind(row.event_type)
-            .bind(row.subject_id.as_deref())
-            .bind(row.payload.as_str())
-            .bind(row.created_at.as_millisecond());
-    }
-    inserting.execute(connection).await?;
-    Ok(())
+pub(super) fn insert(script: &mut Script, rows: &[EventRow]) {
+    script.insert(
+        "INSERT INTO conversation_events (conversation_id, seq, event_type, subject_id, payload, created_at)",
+        rows.iter().map(|row| {
+            [
+                row.conversation_id.as_str().into(),
+                signed(row.seq).into(),
+                row.event_type.into(),
+                row.subject_id.as_deref().into(),
+                row.payload.as_str().into(),
+                row.created_at.as_millisecond().into(),
+            ]
+        }),
+    );
 }
 
 /// An event as stored.

@@ -4,19 +4,17 @@ use chatcluster_contracts::{
     problem::{Code, Problem},
     topics::Topic,
 };
-use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use super::{
     Context, Result, Store, StoreError,
+    script::Script,
     sql::{integer, optional_text, padded, padded_len, query, repeat, text},
 };
 use crate::{clock, domain::shard};
 
 /// Kafka takes records of 1 MiB unless told otherwise; headers and key need room too.
 const MAX_PAYLOAD_BYTES: usize = 900 * 1024;
-/// Rows in one multi-row insert.
-const INSERT_CHUNK: usize = 64;
 
 /// A record on its way out.
 #[derive(Debug)]
@@ -51,41 +49,33 @@ pub struct OutboxDepth {
     pub oldest_ms: i64,
 }
 
-/// Answers the shards that got something.
-pub(super) async fn insert(
-    connection: &mut AnyConnection,
-    context: &Context,
-    rows: &[NewOutboxRow],
-) -> Result<Vec<u32>> {
+/// Answers the shards that get something.
+pub(super) fn insert(script: &mut Script, context: &Context, rows: &[NewOutboxRow]) -> Result<Vec<u32>> {
     if let Some(row) = rows.iter().find(|row| row.payload.len() > MAX_PAYLOAD_BYTES) {
         let detail = format!("a {} record has at most {MAX_PAYLOAD_BYTES} bytes", row.event_type);
         return Err(StoreError::Refused(Problem::new(Code::PayloadTooLarge, detail)));
     }
     let now = clock::now_ms();
     let mut shards: Vec<u32> = Vec::new();
-    for chunk in rows.chunks(INSERT_CHUNK) {
-        let mut inserting = query(format!(
-            "INSERT INTO message_producer_outbox (id, aggregatetype, aggregateid, type, payload, traceparent, shard, \
-             created_at) VALUES {}",
-            repeat("(?,?,?,?,?,?,?,?)", chunk.len(), ",")
-        ));
-        for row in chunk {
+    script.insert(
+        "INSERT INTO message_producer_outbox (id, aggregatetype, aggregateid, type, payload, traceparent, shard, created_at)",
+        rows.iter().map(|row| {
             let shard = shard::of(&row.key, context.shards);
             if !shards.contains(&shard) {
                 shards.push(shard);
             }
-            inserting = inserting
-                .bind(Uuid::now_v7().to_string())
-                .bind(context.names.topic(row.topic))
-                .bind(row.key.as_str())
-                .bind(row.event_type)
-                .bind(row.payload.as_str())
-                .bind(row.traceparent.as_deref())
-                .bind(i64::from(shard))
-                .bind(now);
-        }
-        inserting.execute(&mut *connection).await?;
-    }
+            [
+                Uuid::now_v7().to_string().into(),
+                context.names.topic(row.topic).into(),
+                row.key.as_str().into(),
+                row.event_type.into(),
+                row.payload.as_str().into(),
+                row.traceparent.as_deref().into(),
+                i64::from(shard).into(),
+                now.into(),
+            ]
+        }),
+    );
     Ok(shards)
 }
 

@@ -15,6 +15,7 @@ use super::{
     Context, Result, Store, StoreError, conversations,
     events::{self, EventRow},
     outbox::{self, NewOutboxRow},
+    script::Script,
     sql::signed,
 };
 use crate::{clock, domain::conversation::Conversation};
@@ -77,20 +78,24 @@ impl Write {
             payload: row.payload.clone(),
             traceparent: None,
         };
-        events::insert(&mut self.transaction, &[row]).await?;
-        self.announce(&[outbox]).await?;
-        sqlx::query("UPDATE conversations SET last_seq = ? WHERE id = ?")
-            .bind(signed(seq))
-            .bind(conversation.id.as_str())
-            .execute(&mut *self.transaction)
-            .await?;
+        let mut script = Script::new(self.context.dialect);
+        events::insert(&mut script, &[row]);
+        let shards = outbox::insert(&mut script, &self.context, &[outbox])?;
+        script.statement(
+            "UPDATE conversations SET last_seq = ? WHERE id = ?",
+            [signed(seq).into(), conversation.id.as_str().into()],
+        );
+        script.execute(&mut self.transaction).await?;
+        self.shards.extend(shards);
         conversation.last_seq = seq;
         Ok(seq)
     }
 
     /// Puts records into the outbox.
     pub(super) async fn announce(&mut self, rows: &[NewOutboxRow]) -> Result<()> {
-        let shards = outbox::insert(&mut self.transaction, &self.context, rows).await?;
+        let mut script = Script::new(self.context.dialect);
+        let shards = outbox::insert(&mut script, &self.context, rows)?;
+        script.execute(&mut self.transaction).await?;
         self.shards.extend(shards);
         Ok(())
     }

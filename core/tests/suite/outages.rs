@@ -6,7 +6,49 @@ use chatcluster_service::config::Secret;
 use chatcluster_testkit::{MariaDb, WAIT, await_condition, install};
 use serde_json::json;
 
-use crate::platform::Platform;
+use crate::{
+    platform::Platform,
+    support::{add_user, open},
+};
+
+/// Longer than a pooled connection is used without being asked whether it still lives.
+const IDLE: Duration = Duration::from_millis(2_100);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_while_idle_cost_nobody_a_query() {
+    let database = MariaDb::start(&install::ready(install::quiet).await.unwrap()).await.unwrap();
+    let store = open(&Secret::new(database.url()));
+    store.migrate().await.unwrap();
+    let ann = add_user(&store, "ann").await;
+    // several connections, all in the pool when the server goes
+    let reads: Vec<_> = (0..4).map(|_| store.user(&ann)).collect();
+    assert!(futures_util::future::join_all(reads).await.iter().all(Result::is_ok));
+    database.process().kill9().await.unwrap();
+    let died = Instant::now();
+    database.process().start_again().await.unwrap();
+    tokio::time::sleep(IDLE.saturating_sub(died.elapsed())).await;
+    for _ in 0..8 {
+        assert!(store.user(&ann).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_just_after_use_fail_a_query_each_at_most() {
+    let database = MariaDb::start(&install::ready(install::quiet).await.unwrap()).await.unwrap();
+    let store = open(&Secret::new(database.url()));
+    store.migrate().await.unwrap();
+    let ann = add_user(&store, "ann").await;
+    let reads: Vec<_> = (0..4).map(|_| store.user(&ann)).collect();
+    assert!(futures_util::future::join_all(reads).await.iter().all(Result::is_ok));
+    database.process().kill9().await.unwrap();
+    database.process().start_again().await.unwrap();
+    let mut failed = 0;
+    for _ in 0..12 {
+        failed += usize::from(store.user(&ann).await.is_err());
+    }
+    assert!(failed <= 4, "{failed} queries failed");
+    assert!(store.user(&ann).await.unwrap().is_some());
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_every_call_says_so_and_none_hangs() {

@@ -12,6 +12,7 @@ crate::over_both!(
     seqs_have_no_gap_under_concurrent_senders,
     a_repeat_answers_the_first_result,
     concurrent_repeats_from_two_processes_are_one_message,
+    a_batch_that_lost_a_race_leaves_nothing_behind,
     refused_sends_leave_no_hole,
     threads_need_a_root_of_the_conversation,
     outbox_rows_are_in_seq_order,
@@ -73,6 +74,42 @@ async fn concurrent_repeats_from_two_processes_are_one_message(store: TestStore)
         assert_eq!(outcomes.iter().filter(|stored| !stored.repeated).count(), 1, "one call stored it");
         assert!(outcomes.iter().all(|stored| stored.seq == Seq::new(round + 1)));
     }
+    second.close().await;
+}
+
+/// The same client message id in two conversations, whose locks do not keep the two processes apart: who comes second has
+/// written half of its batch when the unique key says no.
+async fn a_batch_that_lost_a_race_leaves_nothing_behind(store: TestStore) {
+    let rooms = [conversation(&store, Kind::Group, &["ann"]).await, conversation(&store, Kind::Group, &["ann"]).await];
+    let second = open(&store.url);
+    for round in 0..40 {
+        let name = format!("m{round}");
+        let sends = [(&store.store, &rooms[0]), (&second, &rooms[1])].map(async |(store, room)| {
+            let beside = format!("beside-{round}-{}", room.as_str());
+            let sends =
+                [message("ann", room, &beside, "x"), message("ann", room, &name, "x")].map(|send| store.send(send));
+            let outcomes = join_all(sends).await;
+            assert!(outcomes[0].is_ok());
+            outcomes[1].as_ref().map(drop).map_err(|problem| problem.code)
+        });
+        let mut outcomes = join_all(sends).await;
+        outcomes.sort_by_key(Result::is_err);
+        assert_eq!(outcomes, [Ok(()), Err(Code::ClientMsgIdReused)]);
+    }
+    let (mut events, mut published) = (0, 0);
+    for room in &rooms {
+        let page = store.events(room, Seq::ZERO, None, 500).await.unwrap().unwrap();
+        assert!(page.events.iter().zip(1..).all(|(event, seq)| event.seq == Seq::new(seq)));
+        assert_eq!(page.head, page.events.last().unwrap().seq);
+        let (history, _) = store.history(room, Seq::ZERO, HistoryPage::Newest, 100).await.unwrap();
+        assert_eq!(history.len(), page.events.len());
+        events += page.events.len();
+    }
+    for shard in 0..store.outbox_shards() {
+        let rows = store.outbox_rows(shard, &[], 500).await.unwrap();
+        published += rows.iter().filter(|row| row.event_type == "MESSAGE").count();
+    }
+    assert_eq!((events, published), (120, 120));
     second.close().await;
 }
 

@@ -87,10 +87,17 @@ pub struct Renewed {
     pub taken: bool,
 }
 
+/// Says that the connections of a slice's users are as they were: it is another one after each change.
+pub type Version = u64;
+
 /// Who is connected where. A gateway writes its own connections and nobody else's.
+///
+/// Whoever remembers what [`connections`](Self::connections) answered reads the [`versions`](Self::versions) of the users'
+/// slices before, and believes its memory for as long as they are the same.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// Returns once the server has acknowledged all of them.
+    /// Returns once the server has acknowledged all of them and, after that, the new versions of their users' slices: who
+    /// reads a version from then on reads another one than whoever did not find these connections.
     async fn register(&self, connections: &[Registration]) -> Result<(), StreamError>;
 
     async fn unregister(&self, connections: &[Registration]) -> Result<(), StreamError>;
@@ -107,6 +114,10 @@ pub trait Registry: Send + Sync + 'static {
 
     /// The connections of each user, in the order asked, in one pipelined round trip.
     async fn connections(&self, users: &[UserId]) -> Result<Vec<Vec<ConnectionId>>, StreamError>;
+
+    /// The version of each slice (see [`connection_slice`](chatcluster_contracts::redis_keys::connection_slice)), in the
+    /// order asked. `None`: nobody was registered since the data was lost, and nothing may be remembered.
+    async fn versions(&self, slices: &[u8]) -> Result<Vec<Option<Version>>, StreamError>;
 
     /// Which boot is alive under each node name; `None`: its lease has expired.
     async fn lease_holders(&self, nodes: &[String]) -> Result<Vec<Option<BootId>>, StreamError>;

@@ -1,5 +1,6 @@
 //! Who is meant, and where they are connected.
 
+mod connection_cache;
 mod connections;
 mod member_cache;
 mod members;

@@ -2,34 +2,60 @@
 //! meanwhile.
 
 use chatcluster_contracts::ids::MessageId;
-use sqlx::{AnyConnection, Connection};
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
 use super::{Outcome, facts, rows};
 use crate::{
     clock,
     domain::{message::NewMessage, plan::plan},
-    store::{Context, Result},
+    store::{Context, Result, script::Script},
 };
 
-/// Answers in the order of the sends; an error means that nothing of the batch was stored, unless it is one of the
-/// connection, which may have been lost during the commit.
+/// Who begins and ends the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// The batch, on a connection of the lane's own, without round trips of their own: the first command begins with the
+    /// transaction and the second ends with it. After an error the transaction may still be open.
+    Batch,
+    /// The caller.
+    Caller,
+}
+
+/// What became of a batch.
+pub(super) struct Done {
+    /// In the order of the sends.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The outbox shards that got something.
+    pub(super) shards: Vec<u32>,
+}
+
+/// An error means that nothing of the batch was stored, unless it is one of the connection, which may have been lost
+/// during the commit.
 pub(super) async fn run(
     connection: &mut AnyConnection,
     context: &Context,
     sends: &[NewMessage],
-) -> Result<Vec<Outcome>> {
-    let mut transaction = connection.begin_with(context.dialect.begin()).await?;
-    let facts = facts::read(&mut transaction, context.dialect, sends).await?;
-    let plan = plan(sends, facts, clock::now(), new_message_id);
-    if plan.appended.is_empty() {
-        transaction.rollback().await?;
-        return Ok(plan.outcomes);
+    bounds: Bounds,
+) -> Result<Done> {
+    let mut looking = Script::new(context.dialect);
+    if bounds == Bounds::Batch {
+        looking.statement(context.dialect.begin(), []);
     }
-    let shards = rows::write(&mut transaction, context, sends, &plan).await?;
-    transaction.commit().await?;
-    context.wake.committed(shards);
-    Ok(plan.outcomes)
+    facts::ask(&mut looking, context.dialect, sends);
+    let mut answers = looking.fetch(connection).await?.into_iter();
+    if bounds == Bounds::Batch {
+        // the beginning has no rows
+        answers.next();
+    }
+    let plan = plan(sends, facts::read(answers)?, clock::now(), new_message_id);
+    let mut writing = Script::new(context.dialect);
+    let shards = rows::write(&mut writing, context, sends, &plan)?;
+    if bounds == Bounds::Batch {
+        writing.statement("COMMIT", []);
+    }
+    writing.execute(connection).await?;
+    Ok(Done { outcomes: plan.outcomes, shards })
 }
 
 /// Version 7: in the order of creation, so that the primary key grows at its end.

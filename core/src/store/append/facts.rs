@@ -1,9 +1,9 @@
 //! What a batch must know, read after its conversations were locked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use chatcluster_contracts::ids::{ClientMsgId, ConversationId, MessageId, UserId};
-use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::{
     domain::{
@@ -13,69 +13,26 @@ use crate::{
     store::{
         Result,
         dialect::Dialect,
-        sql::{id, padded, padded_len, query, repeat, seq, text, time},
+        script::Script,
+        sql::{id, repeat, seq, text, time},
     },
 };
 
-pub(super) async fn read(connection: &mut AnyConnection, dialect: Dialect, sends: &[NewMessage]) -> Result<Facts> {
-    let mut facts = Facts { conversations: lock(connection, dialect, sends).await?, ..Facts::default() };
-    members_and_known(connection, sends, &mut facts).await?;
-    let roots: BTreeSet<&MessageId> = sends.iter().filter_map(|send| send.thread_root_id.as_ref()).collect();
-    if !roots.is_empty() {
-        facts.roots = thread_roots(connection, &roots.into_iter().collect::<Vec<_>>()).await?;
-    }
-    Ok(facts)
+/// Three questions, each a statement: what they see is younger than the locks that the first one takes.
+pub(super) fn ask(script: &mut Script, dialect: Dialect, sends: &[NewMessage]) {
+    lock(script, dialect, sends);
+    members_and_known(script, sends);
+    thread_roots(script, sends);
 }
 
-/// Locks in the order of the ids: two processes that want the same conversations wait for, and never deadlock, each other.
-async fn lock(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    sends: &[NewMessage],
-) -> Result<HashMap<ConversationId, Locked>> {
-    let ids: BTreeSet<&ConversationId> = sends.iter().map(|send| &send.conversation_id).collect();
-    let ids: Vec<&ConversationId> = ids.into_iter().collect();
-    let mut locking = query(format!(
-        "SELECT id, workspace_id, last_seq FROM conversations WHERE id IN ({}) ORDER BY id{}",
-        repeat("?", padded_len(ids.len()), ","),
-        dialect.for_update()
-    ));
-    for id in padded(&ids) {
-        locking = locking.bind(id.as_str());
+/// Takes the answers in the order of the questions.
+pub(super) fn read(mut answers: impl Iterator<Item = Vec<AnyRow>>) -> Result<Facts> {
+    let mut facts = Facts::default();
+    for row in answers.next().unwrap_or_default() {
+        let locked = Locked { workspace_id: id(&row, "workspace_id")?, last_seq: seq(&row, "last_seq")? };
+        facts.conversations.insert(id(&row, "id")?, locked);
     }
-    let mut locked = HashMap::with_capacity(ids.len());
-    for row in locking.fetch_all(connection).await? {
-        locked.insert(
-            id(&row, "id")?,
-            Locked { workspace_id: id(&row, "workspace_id")?, last_seq: seq(&row, "last_seq")? },
-        );
-    }
-    Ok(locked)
-}
-
-/// Both in one round trip: the union's first half are memberships, its second half messages stored before.
-async fn members_and_known(connection: &mut AnyConnection, sends: &[NewMessage], facts: &mut Facts) -> Result<()> {
-    let pairs: BTreeSet<(&ConversationId, &UserId)> =
-        sends.iter().map(|send| (&send.conversation_id, &send.sender_id)).collect();
-    let names: BTreeSet<(&UserId, &ClientMsgId)> =
-        sends.iter().map(|send| (&send.sender_id, &send.client_msg_id)).collect();
-    let pairs: Vec<_> = pairs.into_iter().collect();
-    let names: Vec<_> = names.into_iter().collect();
-    // OR of ANDs and not row values in IN: every optimizer turns these into index lookups.
-    let mut asking = query(format!(
-        "SELECT conversation_id, user_id, '' AS client_msg_id, '' AS id, joined_seq AS seq, '' AS content, 0 AS created_at \
-         FROM conversation_members WHERE left_seq IS NULL AND ({}) \
-         UNION ALL SELECT conversation_id, sender_id, client_msg_id, id, seq, content, created_at FROM messages WHERE {}",
-        repeat("(conversation_id = ? AND user_id = ?)", padded_len(pairs.len()), " OR "),
-        repeat("(sender_id = ? AND client_msg_id = ?)", padded_len(names.len()), " OR "),
-    ));
-    for (conversation, user) in padded(&pairs) {
-        asking = asking.bind(conversation.as_str()).bind(user.as_str());
-    }
-    for (sender, name) in padded(&names) {
-        asking = asking.bind(sender.as_str()).bind(name.as_str());
-    }
-    for row in asking.fetch_all(connection).await? {
+    for row in answers.next().unwrap_or_default() {
         let (conversation_id, user_id): (ConversationId, UserId) = (id(&row, "conversation_id")?, id(&row, "user_id")?);
         if text(&row, "id")?.is_empty() {
             facts.members.insert((conversation_id, user_id));
@@ -90,18 +47,47 @@ async fn members_and_known(connection: &mut AnyConnection, sends: &[NewMessage],
         };
         facts.known.insert((user_id, id(&row, "client_msg_id")?), Known { stored, content: text(&row, "content")? });
     }
-    Ok(())
+    for row in answers.next().unwrap_or_default() {
+        facts.roots.insert(id(&row, "id")?, id(&row, "conversation_id")?);
+    }
+    Ok(facts)
 }
 
-async fn thread_roots(
-    connection: &mut AnyConnection,
-    roots: &[&MessageId],
-) -> Result<HashMap<MessageId, ConversationId>> {
-    let list = repeat("?", padded_len(roots.len()), ",");
-    let mut asking = query(format!("SELECT id, conversation_id FROM messages WHERE id IN ({list})"));
-    for root in padded(roots) {
-        asking = asking.bind(root.as_str());
+/// Locks in the order of the ids: two processes that want the same conversations wait for, and never deadlock, each other.
+fn lock(script: &mut Script, dialect: Dialect, sends: &[NewMessage]) {
+    let ids: BTreeSet<&ConversationId> = sends.iter().map(|send| &send.conversation_id).collect();
+    let sql = format!(
+        "SELECT id, workspace_id, last_seq FROM conversations WHERE id IN ({}) ORDER BY id{}",
+        repeat("?", ids.len(), ","),
+        dialect.for_update()
+    );
+    script.statement(&sql, ids.into_iter().map(|id| id.as_str().into()));
+}
+
+/// The union's first half are memberships, its second half messages stored before.
+fn members_and_known(script: &mut Script, sends: &[NewMessage]) {
+    let pairs: BTreeSet<(&ConversationId, &UserId)> =
+        sends.iter().map(|send| (&send.conversation_id, &send.sender_id)).collect();
+    let names: BTreeSet<(&UserId, &ClientMsgId)> =
+        sends.iter().map(|send| (&send.sender_id, &send.client_msg_id)).collect();
+    // OR of ANDs and not row values in IN: every optimizer turns these into index lookups.
+    let sql = format!(
+        "SELECT conversation_id, user_id, '' AS client_msg_id, '' AS id, joined_seq AS seq, '' AS content, 0 AS created_at \
+         FROM conversation_members WHERE left_seq IS NULL AND ({}) \
+         UNION ALL SELECT conversation_id, sender_id, client_msg_id, id, seq, content, created_at FROM messages WHERE {}",
+        repeat("(conversation_id = ? AND user_id = ?)", pairs.len(), " OR "),
+        repeat("(sender_id = ? AND client_msg_id = ?)", names.len(), " OR "),
+    );
+    let pairs = pairs.into_iter().flat_map(|(conversation, user)| [conversation.as_str().into(), user.as_str().into()]);
+    let names = names.into_iter().flat_map(|(sender, name)| [sender.as_str().into(), name.as_str().into()]);
+    script.statement(&sql, pairs.chain(names));
+}
+
+fn thread_roots(script: &mut Script, sends: &[NewMessage]) {
+    let roots: BTreeSet<&MessageId> = sends.iter().filter_map(|send| send.thread_root_id.as_ref()).collect();
+    if !roots.is_empty() {
+        let list = repeat("?", roots.len(), ",");
+        let sql = format!("SELECT id, conversation_id FROM messages WHERE id IN ({list})");
+        script.statement(&sql, roots.into_iter().map(|id| id.as_str().into()));
     }
-    let rows = asking.fetch_all(connection).await?;
-    Ok(rows.iter().map(|row| Ok((id(row, "id")?, id(row, "conversation_id")?))).collect::<Result<_, sqlx::Error>>()?)
 }

@@ -5,10 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, any::AnyConnectOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Executor, any::AnyConnectOptions};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Job, MAX_BATCH, Outcome, batch};
+use super::{
+    Job, MAX_BATCH, Outcome,
+    batch::{self, Bounds, Done},
+};
 use crate::{
     domain::message::NewMessage,
     metrics::SendMetrics,
@@ -22,7 +25,7 @@ const ATTEMPTS: usize = 5;
 
 /// Where a lane's transactions run.
 pub(super) enum Link {
-    /// A connection of the lane's own, with its prepared statements; opened when needed.
+    /// A connection of the lane's own, opened when needed.
     Own {
         options: AnyConnectOptions,
         connection: Option<AnyConnection>,
@@ -40,10 +43,12 @@ impl Link {
     }
 
     async fn run(&mut self, context: &Context, sends: &[NewMessage]) -> Result<Vec<Outcome>> {
-        match self {
+        let done = match self {
             Self::Shared(pool) => {
-                let mut connection = pool.acquire().await?;
-                batch::run(&mut connection, context, sends).await
+                let mut transaction = pool.begin_with(context.dialect.begin()).await?;
+                let done = batch::run(&mut transaction, context, sends, Bounds::Caller).await?;
+                transaction.commit().await?;
+                done
             }
             Self::Own { options, connection: slot } => {
                 let kept = slot.take();
@@ -52,12 +57,14 @@ impl Link {
                     // The server was restarted since the last batch, most likely. Repeating is safe: what the first
                     // run may have committed is found by its client message ids.
                     Err(error) if stale && error.failure() == Some(Failure::Away) => {
-                        Self::run_own(options, None, slot, context, sends).await
+                        Self::run_own(options, None, slot, context, sends).await?
                     }
-                    other => other,
+                    other => other?,
                 }
             }
-        }
+        };
+        context.wake.committed(done.shards);
+        Ok(done.outcomes)
     }
 
     /// The connection goes back into its slot only when it is known to be in order; a future dropped half-way, or a
@@ -68,7 +75,7 @@ impl Link {
         slot: &mut Option<AnyConnection>,
         context: &Context,
         sends: &[NewMessage],
-    ) -> Result<Vec<Outcome>> {
+    ) -> Result<Done> {
         let mut connection = if let Some(connection) = kept {
             connection
         } else {
@@ -76,8 +83,14 @@ impl Link {
             context.dialect.prepare(&mut connection, false).await?;
             connection
         };
-        let result = batch::run(&mut connection, context, sends).await;
-        if result.as_ref().err().is_none_or(StoreError::is_contention) {
+        let result = batch::run(&mut connection, context, sends, Bounds::Batch).await;
+        let in_order = match &result {
+            Ok(_) => true,
+            // what the batch did before it lost is still there, unless it lost to a deadlock
+            Err(error) if error.is_contention() => connection.execute("ROLLBACK").await.is_ok(),
+            Err(_) => false,
+        };
+        if in_order {
             *slot = Some(connection);
         }
         result

@@ -1,7 +1,6 @@
 //! Writes a decided batch: three multi-row inserts and one update.
 
-use chatcluster_contracts::topics::Topic;
-use sqlx::AnyConnection;
+use chatcluster_contracts::{ids::MessageId, topics::Topic};
 
 use crate::{
     domain::{message::NewMessage, plan::Plan},
@@ -9,18 +8,17 @@ use crate::{
         Context, Result,
         events::{self, EventRow},
         outbox::{self, NewOutboxRow},
-        sql::{padded, padded_len, query, repeat, signed},
+        script::Script,
+        sql::{repeat, signed},
     },
 };
 
-/// Answers the outbox shards that got something.
-pub(super) async fn write(
-    connection: &mut AnyConnection,
-    context: &Context,
-    sends: &[NewMessage],
-    plan: &Plan,
-) -> Result<Vec<u32>> {
-    messages(connection, sends, plan).await?;
+/// Answers the outbox shards that get something.
+pub(super) fn write(script: &mut Script, context: &Context, sends: &[NewMessage], plan: &Plan) -> Result<Vec<u32>> {
+    if plan.appended.is_empty() {
+        return Ok(Vec::new());
+    }
+    messages(script, sends, plan);
     let mut event_rows = Vec::with_capacity(plan.appended.len());
     let mut outbox_rows = Vec::with_capacity(plan.appended.len());
     for (index, stored) in &plan.appended {
@@ -35,51 +33,44 @@ pub(super) async fn write(
         });
         event_rows.push(row);
     }
-    events::insert(connection, &event_rows).await?;
-    let shards = outbox::insert(connection, context, &outbox_rows).await?;
-    heads(connection, plan).await?;
+    events::insert(script, &event_rows);
+    let shards = outbox::insert(script, context, &outbox_rows)?;
+    heads(script, plan);
     Ok(shards)
 }
 
-async fn messages(connection: &mut AnyConnection, sends: &[NewMessage], plan: &Plan) -> Result<()> {
-    let mut inserting = query(format!(
+fn messages(script: &mut Script, sends: &[NewMessage], plan: &Plan) {
+    script.insert(
         "INSERT INTO messages (id, conversation_id, seq, sender_id, client_msg_id, content, thread_root_id, \
-         attachment_ids, created_at) VALUES {}",
-        repeat("(?,?,?,?,?,?,?,?,?)", plan.appended.len(), ",")
-    ));
-    for (index, stored) in &plan.appended {
-        let send = &sends[*index];
-        let attachments =
-            (!send.attachment_ids.is_empty()).then(|| serde_json::to_string(&send.attachment_ids).unwrap_or_default());
-        inserting = inserting
-            .bind(stored.message_id.as_str())
-            .bind(stored.conversation_id.as_str())
-            .bind(signed(stored.seq))
-            .bind(send.sender_id.as_str())
-            .bind(send.client_msg_id.as_str())
-            .bind(send.content.as_str())
-            .bind(send.thread_root_id.as_ref().map(|root| root.as_str().to_owned()))
-            .bind(attachments)
-            .bind(stored.created_at.as_millisecond());
-    }
-    inserting.execute(connection).await?;
-    Ok(())
+         attachment_ids, created_at)",
+        plan.appended.iter().map(|(index, stored)| {
+            let send = &sends[*index];
+            let attachments = (!send.attachment_ids.is_empty())
+                .then(|| serde_json::to_string(&send.attachment_ids).unwrap_or_default());
+            [
+                stored.message_id.as_str().into(),
+                stored.conversation_id.as_str().into(),
+                signed(stored.seq).into(),
+                send.sender_id.as_str().into(),
+                send.client_msg_id.as_str().into(),
+                send.content.as_str().into(),
+                send.thread_root_id.as_ref().map(MessageId::as_str).into(),
+                attachments.into(),
+                stored.created_at.as_millisecond().into(),
+            ]
+        }),
+    );
 }
 
-async fn heads(connection: &mut AnyConnection, plan: &Plan) -> Result<()> {
-    let heads: Vec<_> = plan.heads.iter().collect();
-    let count = padded_len(heads.len());
-    let mut updating = query(format!(
-        "UPDATE conversations SET last_seq = CASE id {} ELSE last_seq END WHERE id IN ({})",
-        repeat("WHEN ? THEN ?", count, " "),
-        repeat("?", count, ",")
-    ));
-    for (conversation, head) in padded(&heads) {
-        updating = updating.bind(conversation.as_str()).bind(signed(**head));
-    }
-    for (conversation, _) in padded(&heads) {
-        updating = updating.bind(conversation.as_str());
-    }
-    updating.execute(connection).await?;
-    Ok(())
+fn heads(script: &mut Script, plan: &Plan) {
+    let count = plan.heads.len();
+    let heads = plan.heads.iter().flat_map(|(id, head)| [id.as_str().into(), signed(*head).into()]);
+    script.statement(
+        &format!(
+            "UPDATE conversations SET last_seq = CASE id {} ELSE last_seq END WHERE id IN ({})",
+            repeat("WHEN ? THEN ?", count, " "),
+            repeat("?", count, ",")
+        ),
+        heads.chain(plan.heads.keys().map(|id| id.as_str().into())),
+    );
 }

@@ -25,8 +25,9 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    /// Fails when a property is not one librdkafka knows.
+    /// Fails when a property is not one librdkafka knows, and when topics cannot have the names they are given.
     pub fn new(options: &KafkaOptions) -> Result<Self, LogError> {
+        options.check_names()?;
         let producer = Arc::new(KafkaProducer::new(options)?);
         Ok(Self { options: options.clone(), producer })
     }

@@ -2,9 +2,11 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use chatcluster_contracts::topics::Names;
+use chatcluster_contracts::topics::{Names, Renamed};
 use chatcluster_service::config::{Secret, duration};
 use rdkafka::ClientConfig;
+
+use crate::event_log::LogError;
 
 /// Flatten into the options of a service.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,6 +17,17 @@ pub struct KafkaOptions {
     /// In front of every topic and group name, to set several clusters on one Kafka apart
     #[arg(long, env = "CHATCLUSTER_KAFKA_PREFIX", default_value = "")]
     pub kafka_prefix: String,
+    /// Topics with a name of their own, without the prefix: role=name separated by commas, of the roles messages, created,
+    /// ingest, direct, status, typing, notifications, connectionAdd, connectionRemove and users. The same for every
+    /// service, and changed only while core's outbox is empty
+    #[arg(
+        long,
+        env = "CHATCLUSTER_KAFKA_TOPICS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "ROLE=NAME"
+    )]
+    pub kafka_topics: Renamed,
     /// How to talk to the brokers
     #[arg(long, env = "CHATCLUSTER_KAFKA_SECURITY_PROTOCOL", default_value = "plaintext",
           value_parser = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], ignore_case = true)]
@@ -45,6 +58,7 @@ impl Default for KafkaOptions {
         Self {
             kafka_bootstrap_servers: "127.0.0.1:9092".to_owned(),
             kafka_prefix: String::new(),
+            kafka_topics: Renamed::default(),
             kafka_security_protocol: "plaintext".to_owned(),
             kafka_sasl_mechanism: "SCRAM-SHA-512".to_owned(),
             kafka_sasl_username: None,
@@ -82,8 +96,13 @@ impl FromStr for Property {
 }
 
 impl KafkaOptions {
+    /// Opening the log checks them.
     pub fn names(&self) -> Names {
-        Names::with_prefix(&self.kafka_prefix)
+        Names::with_prefix(&self.kafka_prefix).with_renamed(&self.kafka_topics)
+    }
+
+    pub(super) fn check_names(&self) -> Result<(), LogError> {
+        self.names().check().map_err(|error| LogError::Refused(format!("the names of topics: {error}")))
     }
 
     /// What every client has in common.
@@ -177,7 +196,30 @@ impl KafkaOptions {
 
 #[cfg(test)]
 mod tests {
+    use chatcluster_contracts::topics::Topic;
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        kafka: KafkaOptions,
+    }
+
+    #[test]
+    fn topics_are_renamed_by_role() {
+        let parse =
+            |topics: &str| Program::try_parse_from(["program", "--kafka-prefix", "p.", "--kafka-topics", topics]);
+        let names = parse("messages=foo.all,typing=bar").unwrap().kafka.names();
+        assert_eq!(
+            (names.topic(Topic::Messages), names.topic(Topic::Users)),
+            ("foo.all".into(), "p.user.events".into())
+        );
+        let refused = parse("massages=foo").err().unwrap().to_string();
+        assert!(refused.contains("--kafka-topics") && refused.contains("\"massages\" is not the role"), "{refused}");
+        assert_eq!(parse("").unwrap().kafka.names(), Names::with_prefix("p."));
+    }
 
     #[test]
     fn own_properties_win_and_are_not_printed() {

@@ -127,6 +127,7 @@ async fn until_served(admin: &Arc<Admin>, created: &[&Declared]) -> Result<(), L
 /// Creates what is missing, waits until it can be used, and reports all. May be repeated at any time. `replication` is
 /// the number of copies of each partition; without it three, or as many as there are brokers.
 pub async fn apply(options: &KafkaOptions, replication: Option<u32>) -> Result<Vec<Applied>, LogError> {
+    options.check_names()?;
     let admin: Arc<Admin> = Arc::new(options.admin().create().map_err(|error| log_error(&error))?);
     let Served { topics: found, brokers } = served(admin.clone()).await?;
 

@@ -6,11 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chatcluster_contracts::ids::{BootId, ConnectionId, Node, UserId};
+use chatcluster_contracts::{
+    ids::{BootId, ConnectionId, Node, UserId},
+    redis_keys::connection_slice,
+};
 use tokio::time::Instant;
 
 use super::{
-    super::{Registration, Registry, Renewed, StreamError},
+    super::{Registration, Registry, Renewed, StreamError, Version},
     Inner,
 };
 
@@ -19,6 +22,7 @@ pub(super) struct Entries {
     by_user: HashMap<UserId, BTreeSet<ConnectionId>>,
     registrations: HashMap<ConnectionId, Registration>,
     leases: HashMap<String, (BootId, Instant)>,
+    versions: HashMap<u8, Version>,
 }
 
 impl Default for Entries {
@@ -28,12 +32,19 @@ impl Default for Entries {
             by_user: HashMap::new(),
             registrations: HashMap::new(),
             leases: HashMap::new(),
+            versions: HashMap::new(),
         }
     }
 }
 
 impl Entries {
+    fn changed(&mut self, user: &UserId) {
+        // a random one: after a flush a count could come back to an old number
+        self.versions.insert(connection_slice(user), rand::random());
+    }
+
     fn remove(&mut self, user: &UserId, connection: &ConnectionId) {
+        self.changed(user);
         self.registrations.remove(connection);
         if let Some(connections) = self.by_user.get_mut(user) {
             connections.remove(connection);
@@ -54,6 +65,7 @@ impl Registry for Inner {
         let mut entries = self.entries.lock();
         for connection in connections {
             let (user, id) = (connection.user_id.clone(), connection.connection_id.clone());
+            entries.changed(&user);
             entries.by_user.entry(user).or_default().insert(id.clone());
             entries.registrations.insert(id, connection.clone());
         }
@@ -97,6 +109,11 @@ impl Registry for Inner {
         let entries = self.entries.lock();
         let of = |user| entries.by_user.get(user).map(|set| set.iter().cloned().collect()).unwrap_or_default();
         Ok(users.iter().map(of).collect())
+    }
+
+    async fn versions(&self, slices: &[u8]) -> Result<Vec<Option<Version>>, StreamError> {
+        let entries = self.entries.lock();
+        Ok(slices.iter().map(|slice| entries.versions.get(slice).copied()).collect())
     }
 
     async fn lease_holders(&self, nodes: &[String]) -> Result<Vec<Option<BootId>>, StreamError> {

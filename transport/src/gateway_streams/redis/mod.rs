@@ -39,6 +39,8 @@ struct Inner {
     client: Client,
     keys: Keys,
     shared: SharedConnection,
+    /// Entries that a stream keeps, about.
+    max_length: u64,
 }
 
 impl RedisStreams {
@@ -46,7 +48,7 @@ impl RedisStreams {
     pub fn new(options: &RedisOptions) -> Result<Self, StreamError> {
         let client = options.client()?;
         let shared = SharedConnection::new(client.clone());
-        Ok(Self { inner: Arc::new(Inner { client, keys: options.keys(), shared }) })
+        Ok(Self { inner: Arc::new(Inner { client, keys: options.keys(), shared, max_length: options.redis_stream_max_length }) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use chatcluster_contracts::redis_keys::Keys;
+use chatcluster_contracts::redis_keys::{Keys, STREAM_MAX_LENGTH};
 use chatcluster_service::config::Secret;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 
@@ -26,6 +26,10 @@ pub struct RedisOptions {
     /// PEM file of the authorities that sign the server's certificate; default: those of the system
     #[arg(long, env = "CHATCLUSTER_REDIS_CA_FILE", value_name = "FILE")]
     pub redis_ca_file: Option<PathBuf>,
+    /// Each gateway's stream keeps about so many entries; a gateway that falls further behind asks core instead
+    #[arg(long, env = "CHATCLUSTER_REDIS_STREAM_MAX_LENGTH", default_value_t = STREAM_MAX_LENGTH, value_name = "ENTRIES",
+          value_parser = clap::value_parser!(u64).range(100..))]
+    pub redis_stream_max_length: u64,
 }
 
 impl RedisOptions {
@@ -37,6 +41,7 @@ impl RedisOptions {
             redis_username: None,
             redis_password: None,
             redis_ca_file: None,
+            redis_stream_max_length: STREAM_MAX_LENGTH,
         }
     }
 

@@ -52,6 +52,11 @@ impl RedisReader {
         // Fails where there is no stream yet, which is as good.
         let _ =
             bounded(cmd("XGROUP").arg("DESTROY").arg(&key).arg(STREAM_GROUP), &mut connection, Duration::ZERO).await;
+        // For an operator, who removes the streams of gateways that are gone. It notes those it knows of itself.
+        let noted = cmd("SADD").arg(inner.keys.gateway_nodes()).arg(node.as_str()).take();
+        if let Err(Failure::Away(error)) = bounded(&noted, &mut connection, Duration::ZERO).await {
+            tracing::warn!(%error, "redis did not note that this gateway has a stream");
+        }
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.atomic();
         pipeline.cmd("XGROUP").arg("CREATE").arg(&key).arg(STREAM_GROUP).arg("$").arg("MKSTREAM").ignore();
@@ -135,7 +140,7 @@ impl RedisReader {
         let reply = bounded(cmd("XINFO").arg("STREAM").arg(&self.key), connection, Duration::ZERO).await?;
         let info = StreamInfo::of_reply(&reply);
         self.inspected = Instant::now();
-        let found = info.compare(self.position, &self.last_id);
+        let found = info.compare(self.position, &self.last_id, self.inner.max_length);
         self.position = found.position;
         self.length = found.unread;
         Ok(found.gap)

@@ -1,13 +1,19 @@
 //! The registry of live connections, and the gateways' leases.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use chatcluster_contracts::ids::{BootId, ConnectionId, Node, UserId};
+use chatcluster_contracts::{
+    ids::{BootId, ConnectionId, Node, UserId},
+    redis_keys::connection_slice,
+};
 use redis::Pipeline;
 
 use super::{
-    super::{Registration, Registry, Renewed, StreamError},
+    super::{Registration, Registry, Renewed, StreamError, Version},
     Inner,
 };
 
@@ -40,6 +46,26 @@ if boot and redis.call('GET', KEYS[3]) == boot then return 0 end
 redis.call('SREM', KEYS[2], ARGV[1])
 return redis.call('DEL', KEYS[1])";
 
+impl Inner {
+    /// Gives the slices of these users new versions. A call of its own after that which wrote the connections: the hash
+    /// may be on another server than they are, and must not be new before they are there.
+    async fn changed(&self, users: impl Iterator<Item = &UserId>) -> Result<(), StreamError> {
+        let slices: BTreeSet<u8> = users.map(connection_slice).collect();
+        if slices.is_empty() {
+            return Ok(());
+        }
+        // a random one: after a flush a count could come back to an old number
+        let version: Version = rand::random();
+        let mut pipeline = Pipeline::with_capacity(1);
+        let command = pipeline.cmd("HSET").arg(self.keys.connection_versions());
+        for slice in slices {
+            command.arg(slice).arg(version);
+        }
+        command.ignore();
+        self.shared.run(&pipeline).await
+    }
+}
+
 #[async_trait]
 impl Registry for Inner {
     async fn register(&self, connections: &[Registration]) -> Result<(), StreamError> {
@@ -63,7 +89,7 @@ impl Registry for Inner {
             }
             self.shared.run::<()>(&pipeline).await?;
         }
-        Ok(())
+        self.changed(connections.iter().map(|connection| &connection.user_id)).await
     }
 
     async fn unregister(&self, connections: &[Registration]) -> Result<(), StreamError> {
@@ -76,7 +102,7 @@ impl Registry for Inner {
             }
             self.shared.run::<()>(&pipeline).await?;
         }
-        Ok(())
+        self.changed(connections.iter().map(|connection| &connection.user_id)).await
     }
 
     async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {
@@ -134,6 +160,19 @@ impl Registry for Inner {
         Ok(sets.iter().map(|set| set.iter().filter_map(|id| ConnectionId::parse(id).ok()).collect()).collect())
     }
 
+    async fn versions(&self, slices: &[u8]) -> Result<Vec<Option<Version>>, StreamError> {
+        if slices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline
+            .cmd("HMGET")
+            .arg(self.keys.connection_versions())
+            .arg(slices.iter().map(u8::to_string).collect::<Vec<_>>());
+        let (versions,): (Vec<Option<String>>,) = self.shared.run(&pipeline).await?;
+        Ok(versions.into_iter().map(|version| version?.parse().ok()).collect())
+    }
+
     async fn lease_holders(&self, nodes: &[String]) -> Result<Vec<Option<BootId>>, StreamError> {
         if nodes.is_empty() {
             return Ok(Vec::new());
@@ -175,7 +214,8 @@ impl Registry for Inner {
                 .arg(connection.as_str())
                 .ignore();
         }
-        self.shared.run(&pipeline).await
+        self.shared.run::<()>(&pipeline).await?;
+        self.changed(std::iter::once(user)).await
     }
 }
 

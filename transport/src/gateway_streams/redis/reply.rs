@@ -1,7 +1,7 @@
 //! Reading Redis' answers about streams. Pure.
 
 use bytes::Bytes;
-use chatcluster_contracts::{redis_keys::STREAM_MAX_LENGTH, stream_entry::StreamEntry};
+use chatcluster_contracts::{stream_entry::StreamEntry};
 use redis::Value;
 
 use super::super::EntryId;
@@ -115,8 +115,8 @@ impl StreamInfo {
     }
 
     /// Compares the stream with a reader that has read everything up to `position` entries ever added, the last of
-    /// them `last_id`.
-    pub(super) fn compare(&self, position: u64, last_id: &str) -> Standing {
+    /// them `last_id`. Streams are trimmed to about `max_length`.
+    pub(super) fn compare(&self, position: u64, last_id: &str, max_length: u64) -> Standing {
         match self.added {
             Some(added) if added < position => Standing { position: added, unread: 0, gap: true },
             // Everything there is was read: whatever the count misses was trimmed unread.
@@ -132,7 +132,7 @@ impl StreamInfo {
             // Redis 6.2 does not count. Trimming starts at the full length, and a reader that kept up has its last
             // entry still in the stream.
             None => {
-                let passed = match (&self.first_id, self.length >= STREAM_MAX_LENGTH) {
+                let passed = match (&self.first_id, self.length >= max_length) {
                     (Some(first), true) => parts(first) > parts(last_id),
                     _ => false,
                 };
@@ -159,20 +159,20 @@ mod tests {
 
     #[test]
     fn trimmed_unread_entries_are_a_gap_and_trimmed_read_ones_are_not() {
-        assert_eq!(info(10, Some(30), "1-0").compare(20, "1-0"), Standing { position: 20, unread: 10, gap: false });
-        assert_eq!(info(10, Some(30), "1-0").compare(25, "1-0"), Standing { position: 25, unread: 5, gap: false });
-        assert_eq!(info(10, Some(30), "1-0").compare(19, "1-0"), Standing { position: 20, unread: 10, gap: true });
-        assert!(info(0, Some(3), "1-0").compare(7, "1-0").gap, "the data went back in time");
+        assert_eq!(info(10, Some(30), "1-0").compare(20, "1-0", 1000), Standing { position: 20, unread: 10, gap: false });
+        assert_eq!(info(10, Some(30), "1-0").compare(25, "1-0", 1000), Standing { position: 25, unread: 5, gap: false });
+        assert_eq!(info(10, Some(30), "1-0").compare(19, "1-0", 1000), Standing { position: 20, unread: 10, gap: true });
+        assert!(info(0, Some(3), "1-0").compare(7, "1-0", 1000).gap, "the data went back in time");
         let all_read = info(10, Some(30), "1-0");
-        assert_eq!(all_read.compare(30, "900-0"), Standing { position: 30, unread: 0, gap: false });
-        assert_eq!(all_read.compare(28, "900-0"), Standing { position: 30, unread: 0, gap: true });
+        assert_eq!(all_read.compare(30, "900-0", 1000), Standing { position: 30, unread: 0, gap: false });
+        assert_eq!(all_read.compare(28, "900-0", 1000), Standing { position: 30, unread: 0, gap: true });
     }
 
     #[test]
     fn without_a_count_the_first_id_tells() {
-        assert!(info(STREAM_MAX_LENGTH, None, "20-1").compare(0, "20-0").gap);
-        assert!(!info(STREAM_MAX_LENGTH, None, "9-1").compare(0, "20-0").gap, "compared as numbers");
-        assert!(!info(5, None, "20-1").compare(0, "20-0").gap, "nothing was trimmed yet");
+        assert!(info(1000, None, "20-1").compare(0, "20-0", 1000).gap);
+        assert!(!info(1000, None, "9-1").compare(0, "20-0", 1000).gap, "compared as numbers");
+        assert!(!info(5, None, "20-1").compare(0, "20-0", 1000).gap, "nothing was trimmed yet");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatcluster_contracts::{ids::Node, redis_keys::STREAM_MAX_LENGTH, stream_entry::StreamEntry};
+use chatcluster_contracts::{ids::Node, stream_entry::StreamEntry};
 use redis::Pipeline;
 
 use super::{
@@ -25,7 +25,7 @@ impl StreamWriter for Inner {
                 .arg("NOMKSTREAM")
                 .arg("MAXLEN")
                 .arg("~")
-                .arg(STREAM_MAX_LENGTH)
+                .arg(self.max_length)
                 .arg("*");
             for (field, value) in entry.to_fields() {
                 command.arg(field).arg(&value[..]);
