@@ -1,4 +1,5 @@
-//! Who has which topic: two `ChatCluster`s on one topic would read each other's records. The older one keeps it.
+//! Who has which topic, and which prefix in Redis: two `ChatCluster`s on one topic would read each other's records, and on
+//! one prefix take each other's gateways for their own. The older one keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,20 +28,20 @@ impl Claimant {
     }
 }
 
-/// (Kafka, topic) -> who has it.
+/// (server, topic or prefix) -> who has it.
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Mutex<BTreeMap<(String, String), Claimant>>);
 
 impl Claims {
-    /// Claims exactly these topics on this Kafka, and answers those that an older one has, with its name.
-    pub(crate) fn claim(&self, kafka: &str, topics: &BTreeSet<String>, me: &Claimant) -> Vec<(String, String)> {
+    /// Claims exactly these names on this server, and answers those that an older one has, with who that is.
+    pub(crate) fn claim(&self, server: &str, names: &BTreeSet<String>, me: &Claimant) -> Vec<(String, String)> {
         let mut claims = self.0.lock();
-        claims.retain(|(k, topic), holder| holder.uid != me.uid || (k == kafka && topics.contains(topic)));
+        claims.retain(|(at, name), holder| holder.uid != me.uid || (at == server && names.contains(name)));
         let mut taken = Vec::new();
-        for topic in topics {
-            let key = (kafka.to_owned(), topic.clone());
+        for name in names {
+            let key = (server.to_owned(), name.clone());
             match claims.get(&key) {
-                Some(holder) if holder < me => taken.push((topic.clone(), holder.name.clone())),
+                Some(holder) if holder < me => taken.push((name.clone(), holder.name.clone())),
                 _ => drop(claims.insert(key, me.clone())),
             }
         }

@@ -21,9 +21,10 @@ use crate::{
     kafka,
     kinds::Kind,
     metrics::Outcome,
-    reconcile::{Done, write_status},
-    redis, secrets,
+    reconcile::Done,
+    redis, report, secrets,
     status::{self, Report},
+    streams_step,
     validate::{ValidatedCluster, validate},
 };
 
@@ -101,7 +102,7 @@ pub(crate) async fn run(cluster: &ChatCluster, scope: &Scope) -> Result<Done, ku
             };
             let status =
                 status::status(cluster.status.as_ref(), cluster.metadata.generation, &report, Timestamp::now());
-            write_status(cluster, scope, &status).await?;
+            report::write_status(cluster, scope, &status).await?;
             Ok(Done { outcome: Outcome::error, again: Duration::from_secs(1 << attempts) })
         }
     }
@@ -151,7 +152,7 @@ async fn clean(cluster: &ChatCluster, scope: &Scope) -> Result<String, String> {
     let secrets = dereference::read(&shared.client, &namespace, secrets::named(&cluster.spec)).await;
     let valid =
         validate(cluster, &secrets.map_err(|error| error.to_string())?).map_err(|invalid| invalid.to_string())?;
-    let (topics, streams) = tokio::join!(remove_topics(cluster, scope, &valid), remove_streams(scope, &valid));
+    let (topics, streams) = tokio::join!(remove_topics(cluster, scope, &valid), remove_streams(cluster, scope, &valid));
     Ok(format!("{} and {} removed", topics?, streams?))
 }
 
@@ -159,7 +160,7 @@ async fn remove_topics(cluster: &ChatCluster, scope: &Scope, valid: &ValidatedCl
     let connection = valid.kafka.connection.as_ref().ok_or("a Secret for Kafka is missing")?;
     let declared: BTreeSet<String> = valid.kafka.topics.iter().map(|topic| topic.name.clone()).collect();
     let me = Claimant::of(cluster);
-    let taken = scope.shared.claims.claim(&valid.kafka.bootstrap_servers(), &declared, &me);
+    let taken = scope.shared.topics.claim(&valid.kafka.bootstrap_servers(), &declared, &me);
     let ours: Vec<String> =
         declared.into_iter().filter(|name| !taken.iter().any(|(theirs, _)| theirs == name)).collect();
     // another ChatCluster of the same prefix would have the same groups
@@ -174,7 +175,10 @@ async fn remove_topics(cluster: &ChatCluster, scope: &Scope, valid: &ValidatedCl
     Ok(format!("{} topics", ours.len()))
 }
 
-async fn remove_streams(scope: &Scope, valid: &ValidatedCluster) -> Result<String, String> {
+async fn remove_streams(cluster: &ChatCluster, scope: &Scope, valid: &ValidatedCluster) -> Result<String, String> {
+    if let Some(holder) = streams_step::holder(&scope.shared, valid, &Claimant::of(cluster)) {
+        return Ok(format!("no streams, which are those of {holder},"));
+    }
     let connection = valid.redis.connection.as_ref().ok_or("a Secret for Redis is missing")?;
     let redis = scope.shared.redis.get(connection).map_err(|error| error.to_string())?;
     let count = redis::streams::remove_all(&redis, &valid.redis.keys).await.map_err(|error| error.to_string())?;

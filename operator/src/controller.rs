@@ -22,9 +22,10 @@ use crate::{
     claims::Claims,
     events::Events,
     kafka,
+    memory::Memory,
     metrics::{OperatorMetrics, Outcome, ReadyLabel, ResultLabel},
     options::Options,
-    reconcile::{self, Done, Memory},
+    reconcile::{self, Done},
     redis,
 };
 
@@ -42,7 +43,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: OperatorMetrics,
     pub(crate) events: Events,
     pub(crate) discovery: Discovery,
-    pub(crate) claims: Claims,
+    /// Topics on Kafka, and prefixes in Redis.
+    pub(crate) topics: Claims,
+    pub(crate) prefixes: Claims,
     pub(crate) kafka: kafka::Clients,
     pub(crate) redis: redis::Connections,
     /// By uid: what is remembered between passes. Nothing in it is missed after a restart.
@@ -67,7 +70,8 @@ impl Shared {
             concurrency: options.concurrency,
             metrics,
             discovery: Discovery::default(),
-            claims: Claims::default(),
+            topics: Claims::default(),
+            prefixes: Claims::default(),
             kafka: kafka::Clients::new(),
             redis: redis::Connections::new(),
             memory: Mutex::default(),
@@ -110,7 +114,8 @@ impl Shared {
             memory.remove(uid);
             ready.remove(uid);
         }
-        self.claims.forget(&gone);
+        self.topics.forget(&gone);
+        self.prefixes.forget(&gone);
         self.count_ready(&ready);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
 use kube::core::DynamicObject;
 
 use crate::{
@@ -59,6 +59,10 @@ impl Availability {
         Running { version: self.version.clone(), rolled_out: self.rolled_out }
     }
 
+    pub(crate) fn is_whole(&self) -> bool {
+        self.available >= self.wanted
+    }
+
     /// Half of the pods carry the load while the others start.
     fn is_enough(&self) -> bool {
         self.available > 0 && self.available * 2 >= self.wanted
@@ -66,7 +70,7 @@ impl Availability {
 
     pub(crate) fn finding(&self, about: About) -> Finding {
         let count = format!("{} of {} pods available", self.available, self.wanted);
-        if self.available >= self.wanted {
+        if self.is_whole() {
             return Finding::yes(about, "Available", count);
         }
         let message = match &self.complaint {
@@ -89,6 +93,29 @@ fn version(deployment: &Deployment) -> Option<String> {
     let (own, pods) = (label(deployment.metadata.labels.as_ref()), label(template.metadata.as_ref()?.labels.as_ref()));
     if own.is_some() && own == pods { own } else { tag }
 }
+
+/// Why a pod does not start, in its own words: not scheduled, no image, crashing.
+pub(crate) fn pods_complaint(pods: &[Pod]) -> Option<String> {
+    pods.iter().find_map(|pod| {
+        let (name, status) = (pod.metadata.name.as_deref().unwrap_or_default(), pod.status.as_ref()?);
+        let waiting = status.container_statuses.iter().flatten().find_map(|container| {
+            let waiting = container.state.as_ref()?.waiting.as_ref()?;
+            let reason = waiting.reason.as_deref().filter(|reason| !STARTING.contains(reason))?;
+            let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            let ended = ended.map(|ended| format!(", it ended with code {}", ended.exit_code)).unwrap_or_default();
+            let message = waiting.message.as_deref().unwrap_or_default();
+            Some(format!("pod {name}: {reason}{ended} {message}").trim_end().to_owned())
+        });
+        let unscheduled = status.conditions.iter().flatten().find_map(|condition| {
+            let is = condition.type_ == "PodScheduled" && condition.status == "False";
+            is.then(|| format!("pod {name} is not scheduled: {}", condition.message.as_deref().unwrap_or_default()))
+        });
+        waiting.or(unscheduled)
+    })
+}
+
+/// What a pod waits for on a good day.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// A deployment that is not there, or how it does.
 pub(crate) fn availability(about: About, found: Option<&Availability>) -> Finding {
@@ -173,6 +200,22 @@ mod tests {
         assert_eq!(status([2, 2, 2, 1, 1]), ConditionStatus::True);
         assert_eq!(status([3, 3, 3, 1, 1]), ConditionStatus::False);
         assert_eq!(status([1, 1, 1, 0, 0]), ConditionStatus::False);
+    }
+
+    #[test]
+    fn a_pod_says_why_it_does_not_start() {
+        let pod = |status: serde_json::Value| -> Pod {
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
+        };
+        let waiting = |reason: &str| {
+            json!({"containerStatuses": [{"name": "core", "image": "", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"waiting": {"reason": reason, "message": "why"}}}]})
+        };
+        assert_eq!(pods_complaint(&[pod(waiting("ContainerCreating"))]), None);
+        let told = pods_complaint(&[pod(json!({})), pod(waiting("ImagePullBackOff"))]);
+        assert_eq!(told.as_deref(), Some("pod p: ImagePullBackOff why"));
+        let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node"}]});
+        assert_eq!(pods_complaint(&[pod(unscheduled)]).as_deref(), Some("pod p is not scheduled: no node"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chatcluster_contracts::ids::Node;
 
 use crate::{
+    claims::Claimant,
     controller::Shared,
     events::News,
     redis::{self, Error, policy::Evicts},
@@ -25,12 +26,23 @@ pub(crate) struct Streams {
 
 const ABOUT: About = About::RedisReady;
 
+/// The older `ChatCluster` that has this prefix on this Redis, if there is one.
+pub(crate) fn holder(shared: &Shared, cluster: &ValidatedCluster, me: &Claimant) -> Option<String> {
+    let server = cluster.redis.address.as_ref()?.to_string();
+    let prefix = BTreeSet::from([cluster.redis.prefix.clone()]);
+    shared.prefixes.claim(&server, &prefix, me).pop().map(|(_, holder)| holder)
+}
+
 /// `pods`: the gateway pods there are.
-pub(crate) async fn run(shared: &Shared, cluster: &ValidatedCluster, pods: BTreeSet<String>) -> Streams {
+pub(crate) async fn run(shared: &Shared, cluster: &ValidatedCluster, me: &Claimant, pods: BTreeSet<String>) -> Streams {
     let Some(connection) = &cluster.redis.connection else {
         let missing: Vec<String> = cluster.missing_secrets.iter().map(|(_, missing)| missing.to_string()).collect();
         return failed(Finding::no(ABOUT, "SecretMissing", missing.join("; ")));
     };
+    if let Some(holder) = holder(shared, cluster, me) {
+        let message = format!("{holder} has this prefix on this Redis; give this one a redis.prefix of its own");
+        return failed(Finding::no(ABOUT, "PrefixConflict", message));
+    }
     match provision(shared, cluster, connection, &pods).await {
         Ok((finding, news, changed)) => Streams { finding, news, failed: false, changed, pods },
         Err(error) => {

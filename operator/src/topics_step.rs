@@ -37,7 +37,7 @@ pub(crate) async fn run(
     };
     let mut wanted = cluster.kafka.topics.clone();
     let names: BTreeSet<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
-    let taken = shared.claims.claim(&cluster.kafka.bootstrap_servers(), &names, me);
+    let taken = shared.topics.claim(&cluster.kafka.bootstrap_servers(), &names, me);
     wanted.retain(|topic| !taken.iter().any(|(name, _)| *name == topic.name));
     let recorded = previous.iter().flat_map(|status| &status.topics);
     let options = ProvisionOptions {

@@ -4,10 +4,13 @@
 use std::{collections::BTreeSet, path::Path};
 
 /// Where reasons are given.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 11] = [
     "status.rs",
     "observe.rs",
     "reconcile.rs",
+    "parts.rs",
+    "memory.rs",
+    "report.rs",
     "topics_step.rs",
     "streams_step.rs",
     "cleanup.rs",
@@ -16,7 +19,19 @@ const SOURCES: [&str; 8] = [
 ];
 
 /// Words of Kubernetes' own: conditions and values that are read, not told.
-const OTHERS: [&str; 7] = ["True", "False", "Unknown", "Complete", "Failed", "Progressing", "ReplicaFailure"];
+const OTHERS: [&str; 11] = [
+    "True",
+    "False",
+    "Unknown",
+    "Complete",
+    "Failed",
+    "Progressing",
+    "ReplicaFailure",
+    "ContainerCreating",
+    "PodInitializing",
+    "PodScheduled",
+    "Reconcile",
+];
 
 /// In Rust's text, words in quotes that look like reasons, without those of unit tests.
 fn reasons(source: &str) -> BTreeSet<&str> {

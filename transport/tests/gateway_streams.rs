@@ -1,4 +1,5 @@
-//! What every implementation of the gateway streams promises, asked of memory and of Redis alike.
+//! What every implementation of the gateway streams promises, asked of memory, of Redis with and without TLS, and of a
+//! Redis Cluster alike.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
 use std::{sync::Arc, time::Duration};
@@ -11,31 +12,53 @@ use chatcluster_contracts::{
     seq::Seq,
     stream_entry::{Recipients, StreamEntry},
 };
-use chatcluster_testkit::{Redis, WAIT, install};
+use chatcluster_testkit::{
+    Redis, RedisCluster, WAIT, install,
+    redis::{RedisOptions as ServerOptions, Reply, Tls},
+    scratch::ScratchDir,
+};
 use chatcluster_transport::gateway_streams::{
     Added, Batch, GatewayStreams, Registration, Signal, StreamReader,
     memory::MemoryStreams,
-    redis::{RedisOptions, RedisStreams},
+    redis::{RedisMode, RedisOptions, RedisStreams},
 };
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 /// Streams, and the means to make them lose everything.
 enum Place {
     Memory(MemoryStreams),
     Redis { streams: RedisStreams, server: Box<Redis> },
+    Cluster { streams: RedisStreams, servers: RedisCluster },
 }
 
 impl Place {
     async fn redis() -> Self {
-        let server = Box::new(Redis::start(&install::ready(install::quiet).await.unwrap()).await.unwrap());
-        let options = RedisOptions { redis_prefix: "t:".to_owned(), ..RedisOptions::at(&server.url()) };
-        Self::Redis { streams: RedisStreams::new(&options).unwrap(), server }
+        Self::one(Tls::Off).await
+    }
+
+    async fn one(tls: Tls) -> Self {
+        let installed = install::ready(install::quiet).await.unwrap();
+        let options = ServerOptions { tls, ..ServerOptions::default() };
+        let started = Redis::start_with(&installed, options, ScratchDir::new("redis").unwrap()).await;
+        let server = Box::new(started.unwrap());
+        let redis_ca_file = (tls != Tls::Off).then(|| server.authority_file().unwrap().to_owned());
+        let streams = connected(RedisOptions { redis_ca_file, ..RedisOptions::at(&server.url()) });
+        Self::Redis { streams, server }
+    }
+
+    async fn cluster() -> Self {
+        let installed = install::ready(install::quiet).await.unwrap();
+        let servers = RedisCluster::start(&installed, ServerOptions::default()).await.unwrap();
+        let at = RedisOptions::at(&servers.urls()[0]);
+        let streams = connected(RedisOptions { redis_mode: RedisMode::Cluster, ..at });
+        Self::Cluster { streams, servers }
     }
 
     fn streams(&self) -> &dyn GatewayStreams {
         match self {
             Self::Memory(streams) => streams,
-            Self::Redis { streams, .. } => streams,
+            Self::Redis { streams, .. } | Self::Cluster { streams, .. } => streams,
         }
     }
 
@@ -43,8 +66,17 @@ impl Place {
         match self {
             Self::Memory(streams) => streams.flush(),
             Self::Redis { server, .. } => server.flush().await.unwrap(),
+            Self::Cluster { servers, .. } => {
+                for server in servers.nodes() {
+                    server.flush().await.unwrap();
+                }
+            }
         }
     }
+}
+
+fn connected(options: RedisOptions) -> RedisStreams {
+    RedisStreams::new(&RedisOptions { redis_prefix: "t:".to_owned(), ..options }).unwrap()
 }
 
 macro_rules! for_all_streams {
@@ -59,6 +91,18 @@ macro_rules! for_all_streams {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(super::Place::redis().await).await;
+            })*
+        }
+        mod redis_tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Place::one(super::Tls::Only).await).await;
+            })*
+        }
+        mod redis_cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Place::cluster().await).await;
             })*
         }
     };
@@ -370,20 +414,124 @@ async fn a_server_that_was_away_is_found_again_and_the_gap_is_told() {
     read_until(&mut reader, "the entry", |batch| seqs(batch) == [2]).await;
 }
 
-/// A frozen server holds its connections open and answers nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_does_not_hold_callers() {
     let place = Place::redis().await;
     let Place::Redis { streams, server } = &place else { panic!("redis was asked for") };
-    streams.check().await.unwrap();
+    frozen(streams, server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_of_a_cluster_does_not_hold_callers() {
+    let place = Place::cluster().await;
+    let Place::Cluster { streams, servers } = &place else { panic!("a cluster was asked for") };
+    let owners =
+        join_all(servers.nodes().iter().map(|server| server.command(&["XLEN", "t:gatewayId:g1:stream"]))).await;
+    let owner = servers.nodes().iter().zip(owners).find(|(_, length)| length.is_ok());
+    frozen(streams, owner.unwrap().0).await;
+}
+
+/// A frozen server holds its connections open and answers nothing.
+async fn frozen(streams: &RedisStreams, server: &Redis) {
+    let mut reader = streams.open_reader(&node("g1"), &boot("b1")).await.unwrap();
+    let add = async |seq| streams.writer().add(vec![(node("g1"), event(seq))]).await;
+    add(1).await.unwrap();
     server.process().pause().unwrap();
-    let refused = timeout(Duration::from_secs(10), streams.writer().add(vec![(node("g1"), event(1))])).await;
+    let refused = timeout(Duration::from_secs(10), add(2)).await;
     assert!(refused.expect("the writer is held").is_err());
     server.process().resume().unwrap();
     let back = async {
-        while streams.check().await.is_err() {
+        while add(3).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(WAIT, back).await.expect("the connection does not come back");
+    read_until(&mut reader, "the entry", |batch| seqs(batch).contains(&3)).await;
+}
+
+/// Of a cluster, one server after the other is killed and comes back empty: that of the stream and that of the listener
+/// are among them, and so is the one in the settings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_a_cluster_that_was_away_is_found_again_and_the_gap_is_told() {
+    let place = Place::cluster().await;
+    let Place::Cluster { streams, servers } = &place else { panic!("a cluster was asked for") };
+    let mut reader = streams.open_reader(&node("g1"), &boot("b1")).await.unwrap();
+    let mut listener = streams.signals().listen(vec!["t:wake".to_owned()]).await.unwrap();
+    let mut gaps_of_the_stream = 0;
+    for (round, server) in (1..).zip(servers.nodes()) {
+        let has_listener = listens(server, "t:wake").await;
+        let has_stream = server.command(&["XLEN", "t:gatewayId:g1:stream"]).await.is_ok();
+        server.process().kill9().await.unwrap();
+        if has_listener {
+            // before the server is back: there are others
+            assert_eq!(timeout(WAIT, listener.next()).await.unwrap(), Signal::Gap);
+        }
+        server.process().start_again().await.unwrap();
+        if has_stream {
+            read_until(&mut reader, "the gap", |batch| batch.gap).await;
+            gaps_of_the_stream += 1;
+        }
+        let added = async {
+            while !matches!(streams.writer().add(vec![(node("g1"), event(round))]).await.as_deref(), Ok([Added::Yes])) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(WAIT, added).await.expect("the cluster does not come back");
+        read_until(&mut reader, "the entry", |batch| seqs(batch).contains(&round)).await;
+        all_work(streams).await;
+        // what came before the subscription was lost is of no interest
+        let payload = Bytes::from(format!("round {round}"));
+        streams.signals().publish("t:wake", payload.clone()).await.unwrap();
+        let heard = async {
+            while listener.next().await != (Signal::Message { channel: "t:wake".to_owned(), payload: payload.clone() })
+            {
+            }
+        };
+        timeout(WAIT, heard).await.expect("the listener does not hear");
+    }
+    assert_eq!(gaps_of_the_stream, 1);
+}
+
+async fn listens(server: &Redis, channel: &str) -> bool {
+    let reply = server.command(&["PUBSUB", "NUMSUB", channel]).await.unwrap();
+    let Reply::List(counts) = reply else { panic!("{reply:?}") };
+    counts[1] != Reply::Number(0)
+}
+
+/// Asks for keys of every server.
+async fn all_work(streams: &RedisStreams) {
+    let users: Vec<UserId> = (0..200).map(|number| user(&format!("u{number}"))).collect();
+    let working = async {
+        while streams.registry().connections(&users).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WAIT, working).await.expect("not all servers are back");
+}
+
+/// An operator makes streams and groups as well, to be read from their beginning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_made_by_somebody_else_meanwhile_does_not_keep_a_gateway_out() {
+    let place = Place::redis().await;
+    let Place::Redis { streams, server } = &place else { panic!("redis was asked for") };
+    let client = ::redis::Client::open(server.url()).unwrap();
+    let mut operator = client.get_multiplexed_async_connection().await.unwrap();
+    let making = tokio::spawn(async move {
+        loop {
+            let mut create = ::redis::cmd("XGROUP");
+            create.arg("CREATE").arg("t:gatewayId:g1:stream").arg("gateway").arg("0").arg("MKSTREAM");
+            // mostly that there is one already; and in the end that the server is gone
+            if create.query_async::<()>(&mut operator).await.is_err_and(|error| error.is_io_error()) {
+                return;
+            }
+        }
+    });
+    let writer = streams.writer();
+    for seq in 1..=200 {
+        let mut reader = streams.open_reader(&node("g1"), &boot(&format!("b{seq}"))).await.unwrap();
+        writer.add(vec![(node("g1"), event(seq))]).await.unwrap();
+        let batch = reader.read(10, WAIT).await.unwrap();
+        assert_eq!((seqs(&batch), batch.gap), (vec![seq], false), "from the end on");
+    }
+    making.abort();
 }

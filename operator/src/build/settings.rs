@@ -7,6 +7,7 @@ use chatcluster_service::tokens::DEFAULT_ISSUER;
 use serde_json::{Value, json};
 
 use super::secret_settings;
+use crate::crd::RedisMode;
 use crate::validate::{Component, Source, ValidatedCluster};
 
 pub(super) type Settings = BTreeMap<&'static str, Value>;
@@ -44,6 +45,7 @@ fn common(cluster: &ValidatedCluster, component: Component) -> Settings {
         ("kafka-sasl-mechanism", login.map_or(Value::Null, |(mechanism, _)| json!(mechanism.as_str()))),
         ("kafka-ca-file", kafka.ca.as_ref().map_or(Value::Null, |_| json!(secret_settings::KAFKA_CA))),
         ("redis-url", inline(&redis.url)),
+        ("redis-mode", if redis.mode == RedisMode::Cluster { json!("cluster") } else { Value::Null }),
         ("redis-prefix", json!(redis.prefix)),
         ("redis-stream-max-length", json!(redis.stream_max_length)),
         ("redis-ca-file", redis.ca.as_ref().map_or(Value::Null, |_| json!(secret_settings::REDIS_CA))),

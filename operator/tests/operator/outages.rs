@@ -182,5 +182,11 @@ async fn two_clusters_on_one_topic_are_told_so_and_the_older_one_keeps_it() {
     world.apply(&second).await;
     let said = world.until_reason("second", "KafkaTopicsReady", "TopicConflict").await;
     assert!(said.message.contains("/first"), "{}", said.message);
+
+    let mut third = world.manifest("third");
+    third["spec"]["redis"]["prefix"] = world.manifest("first")["spec"]["redis"]["prefix"].clone();
+    world.apply(&third).await;
+    let said = world.until_reason("third", "RedisReady", "PrefixConflict").await;
+    assert!(said.message.contains("/first"), "{}", said.message);
     world.until("first", "KafkaTopicsReady", ConditionStatus::True).await;
 }

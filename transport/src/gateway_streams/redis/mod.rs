@@ -1,7 +1,9 @@
 //! The gateway streams on Redis 6.2 or later.
 //!
 //! Three kinds of connections: one shared by all pipelines, one for each blocking reader, one for each Pub/Sub
-//! listener. All reconnect by themselves.
+//! listener. All reconnect by themselves. In a Redis Cluster the first leads to all its servers, and what is written
+//! together here goes to several of them: so nothing relies on two keys changing at once, and what must be seen before
+//! something else has been answered before that is sent.
 //!
 //! Registry entries have no expiry. Keeping a million entries alive by EXPIRE would cost more than all their events;
 //! an entry lives as long as the lease of its gateway says, and whoever meets one of an expired lease prunes it: the
@@ -22,10 +24,10 @@ use chatcluster_contracts::{
     ids::{BootId, Node},
     redis_keys::Keys,
 };
-use redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use self::connection::SharedConnection;
-pub use self::options::RedisOptions;
+pub use self::options::{RedisMode, RedisOptions};
 use super::{GatewayStreams, Registry, Signals, StreamError, StreamReader, StreamWriter};
 
 /// Redis as the gateway streams. Opening it connects to nothing yet.
@@ -36,9 +38,8 @@ pub struct RedisStreams {
 
 #[derive(Debug)]
 struct Inner {
-    client: Client,
     keys: Keys,
-    shared: SharedConnection,
+    shared: Arc<SharedConnection>,
     /// Entries that a stream keeps, about.
     max_length: u64,
 }
@@ -46,9 +47,9 @@ struct Inner {
 impl RedisStreams {
     /// Fails when the URL or the authorities' file is not valid.
     pub fn new(options: &RedisOptions) -> Result<Self, StreamError> {
-        let client = options.client()?;
-        let shared = SharedConnection::new(client.clone());
-        Ok(Self { inner: Arc::new(Inner { client, keys: options.keys(), shared, max_length: options.redis_stream_max_length }) })
+        let shared = Arc::new(SharedConnection::new(options.server()?));
+        let max_length = options.redis_stream_max_length;
+        Ok(Self { inner: Arc::new(Inner { keys: options.keys(), shared, max_length }) })
     }
 }
 
@@ -75,9 +76,7 @@ impl GatewayStreams for RedisStreams {
     }
 
     async fn check(&self) -> Result<(), StreamError> {
-        let mut ping = redis::Pipeline::with_capacity(1);
-        ping.cmd("PING");
-        self.inner.shared.run::<(String,)>(&ping).await.map(drop)
+        self.inner.shared.ask::<String>(redis::cmd("PING")).await.map(drop)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One gateway's own stream, read by its consumer group over a connection of its own: a blocking read would hold up
-//! everybody else's commands, and the crate's response timeout would break it.
+//! everybody else's commands, and the crate's response timeout would break it. In a cluster it leads to the server that
+//! has the stream; where that is now is asked anew after each failure, as when a slot has moved.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     super::{Batch, EntryId, StreamError, StreamReader},
     Inner,
-    connection::{Backoff, RESPONSE_TIMEOUT, connect},
+    connection::{Backoff, RESPONSE_TIMEOUT},
     reply::{Entries, StreamInfo, entries},
     stream_error,
 };
@@ -48,23 +49,25 @@ enum Failure {
 impl RedisReader {
     pub(super) async fn open(inner: Arc<Inner>, node: &Node, boot: &BootId) -> Result<Self, StreamError> {
         let key = inner.keys.gateway_stream(node);
-        let mut connection = connect(&inner.client, None).await?;
+        let mut connection = inner.shared.connect_to(&key).await?;
         // Fails where there is no stream yet, which is as good.
         let _ =
             bounded(cmd("XGROUP").arg("DESTROY").arg(&key).arg(STREAM_GROUP), &mut connection, Duration::ZERO).await;
         // For an operator, who removes the streams of gateways that are gone. It notes those it knows of itself.
         let noted = cmd("SADD").arg(inner.keys.gateway_nodes()).arg(node.as_str()).take();
-        if let Err(Failure::Away(error)) = bounded(&noted, &mut connection, Duration::ZERO).await {
+        if let Err(error) = inner.shared.ask::<()>(noted).await {
             tracing::warn!(%error, "redis did not note that this gateway has a stream");
         }
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.atomic();
-        pipeline.cmd("XGROUP").arg("CREATE").arg(&key).arg(STREAM_GROUP).arg("$").arg("MKSTREAM").ignore();
-        pipeline.cmd("XINFO").arg("STREAM").arg(&key);
-        let opening = pipeline.query_async::<(Value,)>(&mut connection);
-        let (info,) = match tokio::time::timeout(RESPONSE_TIMEOUT, opening).await {
-            Ok(answer) => answer.map_err(|error| stream_error(&error))?,
-            Err(_) => return Err(silent()),
+        let mut end = cmd("XGROUP");
+        end.arg("CREATE").arg(&key).arg(STREAM_GROUP).arg("$").arg("MKSTREAM");
+        let info = match start_with(&end, &key, &mut connection).await {
+            // An operator has made it in this moment, to be read from the beginning.
+            Err(error) if is_busy(&error) => {
+                let mut end = cmd("XGROUP");
+                end.arg("SETID").arg(&key).arg(STREAM_GROUP).arg("$");
+                start_with(&end, &key, &mut connection).await?
+            }
+            info => info?,
         };
         let info = StreamInfo::of_reply(&info);
         Ok(Self {
@@ -85,7 +88,7 @@ impl RedisReader {
         if let Some(connection) = &self.connection {
             return Ok(connection.clone());
         }
-        match connect(&self.inner.client, None).await {
+        match self.inner.shared.connect_to(&self.key).await {
             Ok(connection) => {
                 self.backoff = Backoff::new();
                 // Data may have gone with the server: look before reading on.
@@ -171,7 +174,7 @@ impl RedisReader {
         .await;
         match made {
             Ok(_) => {}
-            Err(Failure::Away(error)) if error.to_string().contains("BUSYGROUP") => {}
+            Err(Failure::Away(error)) if is_busy(&error) => {}
             Err(Failure::Away(error)) => return Err(error),
             Err(Failure::Lost) => return Err(StreamError::Unavailable("the stream cannot be made again".to_owned())),
         }
@@ -204,9 +207,7 @@ impl StreamReader for RedisReader {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.cmd("XACK").arg(&self.key).arg(STREAM_GROUP).arg(ids).ignore();
-        self.inner.shared.run(&pipeline).await
+        self.inner.shared.ask(cmd("XACK").arg(&self.key).arg(STREAM_GROUP).arg(ids).take()).await
     }
 
     fn length(&self) -> u64 {
@@ -216,6 +217,23 @@ impl StreamReader for RedisReader {
 
 fn silent() -> StreamError {
     StreamError::Unavailable("the server does not answer".to_owned())
+}
+
+/// Moves the group to where it begins, and says how the stream is at that moment.
+async fn start_with(group: &Cmd, key: &str, connection: &mut MultiplexedConnection) -> Result<Value, StreamError> {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.atomic();
+    pipeline.add_command(group.clone()).ignore();
+    pipeline.cmd("XINFO").arg("STREAM").arg(key);
+    match tokio::time::timeout(RESPONSE_TIMEOUT, pipeline.query_async::<(Value,)>(connection)).await {
+        Ok(answer) => answer.map(|(info,)| info).map_err(|error| stream_error(&error)),
+        Err(_) => Err(silent()),
+    }
+}
+
+/// There is such a group already.
+fn is_busy(error: &StreamError) -> bool {
+    error.to_string().contains("BUSYGROUP")
 }
 
 /// Waits for the answer as long as the command may block, and a little.

@@ -10,7 +10,7 @@ use chatcluster_contracts::{
     ids::{BootId, ConnectionId, Node, UserId},
     redis_keys::connection_slice,
 };
-use redis::Pipeline;
+use redis::{Cmd, cmd};
 
 use super::{
     super::{Registration, Registry, Renewed, StreamError, Version},
@@ -27,13 +27,16 @@ mod field {
     pub(super) const CONNECTED_AT: &str = "connectedAt";
 }
 
-/// The lease goes to whoever holds it already or finds it free; the epoch is set once per life of the data. Answers
-/// with the holder before the call (empty: none) and the epoch.
+/// The lease goes to whoever holds it already or finds it free. Answers with the holder before the call (empty: none).
 const RENEW: &str = "
 local held = redis.call('GET', KEYS[1])
 if not held or held == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-redis.call('SET', KEYS[2], ARGV[3], 'NX')
-return {held or '', redis.call('GET', KEYS[2])}";
+return held or ''";
+
+/// The epoch is set once per life of the data.
+const EPOCH: &str = "
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])";
 
 const RELEASE: &str = "
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -46,6 +49,13 @@ if boot and redis.call('GET', KEYS[3]) == boot then return 0 end
 redis.call('SREM', KEYS[2], ARGV[1])
 return redis.call('DEL', KEYS[1])";
 
+/// [`PRUNE`] without the set, where the holder of the lease was asked before. 1: nobody claims the connection.
+const PRUNE_HASH: &str = "
+local boot = redis.call('HGET', KEYS[1], 'bootId')
+if boot and boot == ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1";
+
 impl Inner {
     /// Gives the slices of these users new versions. A call of its own after that which wrote the connections: the hash
     /// may be on another server than they are, and must not be new before they are there.
@@ -56,107 +66,127 @@ impl Inner {
         }
         // a random one: after a flush a count could come back to an old number
         let version: Version = rand::random();
-        let mut pipeline = Pipeline::with_capacity(1);
-        let command = pipeline.cmd("HSET").arg(self.keys.connection_versions());
+        let mut command = cmd("HSET");
+        command.arg(self.keys.connection_versions());
         for slice in slices {
             command.arg(slice).arg(version);
         }
-        command.ignore();
-        self.shared.run(&pipeline).await
+        self.shared.ask(command).await
+    }
+
+    /// The command for each connection's place in the set of its user.
+    fn of_users(&self, name: &str, connections: &[Registration]) -> Vec<Cmd> {
+        let command = |connection: &Registration| {
+            cmd(name).arg(self.keys.user_connections(&connection.user_id)).arg(connection.connection_id.as_str()).take()
+        };
+        connections.iter().map(command).collect()
+    }
+
+    /// One script for each connection, which looks and removes at once.
+    async fn prune_at_once(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), StreamError> {
+        let prune = |id: &ConnectionId| {
+            cmd("EVAL")
+                .arg(PRUNE)
+                .arg(3)
+                .arg(self.keys.connection(id.as_str()))
+                .arg(self.keys.user_connections(user))
+                .arg(self.keys.gateway_lease(id.node()))
+                .arg(id.as_str())
+                .take()
+        };
+        self.shared.run(connections.iter().map(prune).collect()).await
+    }
+
+    /// The three keys are on different servers of a cluster. A gateway that comes back with its old boot between the
+    /// first and the last step may lose these entries; the comparison with core brings them back.
+    async fn prune_by_steps(&self, user: &UserId, connections: &[ConnectionId]) -> Result<(), StreamError> {
+        let nodes: Vec<String> = connections.iter().map(|id| id.node().to_owned()).collect();
+        let holders = self.lease_holders(&nodes).await?;
+        let prune = |(id, holder): (&ConnectionId, &Option<BootId>)| {
+            cmd("EVAL")
+                .arg(PRUNE_HASH)
+                .arg(1)
+                .arg(self.keys.connection(id.as_str()))
+                .arg(holder.as_ref().map_or("", BootId::as_str))
+                .take()
+        };
+        let unclaimed: Vec<bool> = self.shared.run(connections.iter().zip(&holders).map(prune).collect()).await?;
+        let gone = connections.iter().zip(unclaimed).filter(|(_, unclaimed)| *unclaimed);
+        let gone: Vec<&str> = gone.map(|(id, _)| id.as_str()).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.shared.ask(cmd("SREM").arg(self.keys.user_connections(user)).arg(gone).take()).await
     }
 }
 
 #[async_trait]
 impl Registry for Inner {
     async fn register(&self, connections: &[Registration]) -> Result<(), StreamError> {
+        let hash = |connection: &Registration| {
+            cmd("HSET")
+                .arg(self.keys.connection(connection.connection_id.as_str()))
+                .arg(field::USER)
+                .arg(connection.user_id.as_str())
+                .arg(field::NODE)
+                .arg(connection.connection_id.node())
+                .arg(field::BOOT)
+                .arg(connection.boot_id.as_str())
+                .arg(field::CONNECTED_AT)
+                .arg(connection.connected_at_ms)
+                .take()
+        };
         for chunk in connections.chunks(CHUNK) {
-            let mut pipeline = Pipeline::with_capacity(chunk.len() * 2);
-            for connection in chunk {
-                let id = connection.connection_id.as_str();
-                pipeline
-                    .cmd("HSET")
-                    .arg(self.keys.connection(id))
-                    .arg(field::USER)
-                    .arg(connection.user_id.as_str())
-                    .arg(field::NODE)
-                    .arg(connection.connection_id.node())
-                    .arg(field::BOOT)
-                    .arg(connection.boot_id.as_str())
-                    .arg(field::CONNECTED_AT)
-                    .arg(connection.connected_at_ms)
-                    .ignore();
-                pipeline.cmd("SADD").arg(self.keys.user_connections(&connection.user_id)).arg(id).ignore();
-            }
-            self.shared.run::<()>(&pipeline).await?;
+            let hashes = chunk.iter().map(hash).collect();
+            self.shared.run_in_order(hashes, self.of_users("SADD", chunk)).await?;
         }
         self.changed(connections.iter().map(|connection| &connection.user_id)).await
     }
 
     async fn unregister(&self, connections: &[Registration]) -> Result<(), StreamError> {
+        let hash =
+            |connection: &Registration| cmd("DEL").arg(self.keys.connection(connection.connection_id.as_str())).take();
         for chunk in connections.chunks(CHUNK) {
-            let mut pipeline = Pipeline::with_capacity(chunk.len() * 2);
-            for connection in chunk {
-                let id = connection.connection_id.as_str();
-                pipeline.cmd("SREM").arg(self.keys.user_connections(&connection.user_id)).arg(id).ignore();
-                pipeline.cmd("DEL").arg(self.keys.connection(id)).ignore();
-            }
-            self.shared.run::<()>(&pipeline).await?;
+            let hashes = chunk.iter().map(hash).collect();
+            self.shared.run_in_order(self.of_users("SREM", chunk), hashes).await?;
         }
         self.changed(connections.iter().map(|connection| &connection.user_id)).await
     }
 
     async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {
-        let mut pipeline = Pipeline::with_capacity(1);
         // SET … GET answers with what was there before (Redis 6.2)
-        pipeline
-            .cmd("SET")
+        let take = cmd("SET")
             .arg(self.keys.gateway_lease(node.as_str()))
             .arg(boot.as_str())
             .arg("PX")
-            .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
-            .arg("GET");
-        let (held,): (Option<String>,) = self.shared.run(&pipeline).await?;
+            .arg(milliseconds(ttl))
+            .arg("GET")
+            .take();
+        let held: Option<String> = self.shared.ask(take).await?;
         Ok(held.and_then(|held| BootId::parse(&held).ok()).filter(|holder| holder != boot))
     }
 
     async fn renew_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Renewed, StreamError> {
+        let lease = self.keys.gateway_lease(node.as_str());
+        let renew = cmd("EVAL").arg(RENEW).arg(1).arg(lease).arg(boot.as_str()).arg(milliseconds(ttl)).take();
         let new_epoch = format!("{:032x}", rand::random::<u128>());
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline
-            .cmd("EVAL")
-            .arg(RENEW)
-            .arg(2)
-            .arg(self.keys.gateway_lease(node.as_str()))
-            .arg(self.keys.registry_epoch())
-            .arg(boot.as_str())
-            .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
-            .arg(new_epoch);
-        let ((held, epoch),): ((String, String),) = self.shared.run(&pipeline).await?;
+        let epoch = cmd("EVAL").arg(EPOCH).arg(1).arg(self.keys.registry_epoch()).arg(new_epoch).take();
+        let (held, epoch): (String, String) = self.shared.run(vec![renew, epoch]).await?;
         let held_by = BootId::parse(&held).ok().filter(|holder| holder != boot);
         Ok(Renewed { epoch, held_by, taken: held.is_empty() })
     }
 
     async fn release_lease(&self, node: &Node, boot: &BootId) -> Result<(), StreamError> {
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline
-            .cmd("EVAL")
-            .arg(RELEASE)
-            .arg(1)
-            .arg(self.keys.gateway_lease(node.as_str()))
-            .arg(boot.as_str())
-            .ignore();
-        self.shared.run(&pipeline).await
+        let lease = self.keys.gateway_lease(node.as_str());
+        self.shared.ask(cmd("EVAL").arg(RELEASE).arg(1).arg(lease).arg(boot.as_str()).take()).await
     }
 
     async fn connections(&self, users: &[UserId]) -> Result<Vec<Vec<ConnectionId>>, StreamError> {
         if users.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(users.len());
-        for user in users {
-            pipeline.cmd("SMEMBERS").arg(self.keys.user_connections(user));
-        }
-        let sets: Vec<Vec<String>> = self.shared.run(&pipeline).await?;
+        let members = |user| cmd("SMEMBERS").arg(self.keys.user_connections(user)).take();
+        let sets: Vec<Vec<String>> = self.shared.run(users.iter().map(members).collect()).await?;
         Ok(sets.iter().map(|set| set.iter().filter_map(|id| ConnectionId::parse(id).ok()).collect()).collect())
     }
 
@@ -164,12 +194,9 @@ impl Registry for Inner {
         if slices.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline
-            .cmd("HMGET")
-            .arg(self.keys.connection_versions())
-            .arg(slices.iter().map(u8::to_string).collect::<Vec<_>>());
-        let (versions,): (Vec<Option<String>>,) = self.shared.run(&pipeline).await?;
+        let slices: Vec<String> = slices.iter().map(u8::to_string).collect();
+        let read = cmd("HMGET").arg(self.keys.connection_versions()).arg(slices).take();
+        let versions: Vec<Option<String>> = self.shared.ask(read).await?;
         Ok(versions.into_iter().map(|version| version?.parse().ok()).collect())
     }
 
@@ -177,12 +204,8 @@ impl Registry for Inner {
         if nodes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(1);
-        let command = pipeline.cmd("MGET");
-        for node in nodes {
-            command.arg(self.keys.gateway_lease(node));
-        }
-        let (holders,): (Vec<Option<String>>,) = self.shared.run(&pipeline).await?;
+        let lease = |node: &String| cmd("GET").arg(self.keys.gateway_lease(node)).take();
+        let holders: Vec<Option<String>> = self.shared.run(nodes.iter().map(lease).collect()).await?;
         Ok(holders.into_iter().map(|holder| BootId::parse(&holder?).ok()).collect())
     }
 
@@ -190,11 +213,8 @@ impl Registry for Inner {
         if connections.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(connections.len());
-        for connection in connections {
-            pipeline.cmd("HGETALL").arg(self.keys.connection(connection.as_str()));
-        }
-        let hashes: Vec<HashMap<String, String>> = self.shared.run(&pipeline).await?;
+        let hash = |id: &ConnectionId| cmd("HGETALL").arg(self.keys.connection(id.as_str())).take();
+        let hashes: Vec<HashMap<String, String>> = self.shared.run(connections.iter().map(hash).collect()).await?;
         Ok(connections.iter().zip(&hashes).map(|(id, hash)| registration(id, hash)).collect())
     }
 
@@ -202,21 +222,17 @@ impl Registry for Inner {
         if connections.is_empty() {
             return Ok(());
         }
-        let mut pipeline = Pipeline::with_capacity(connections.len());
-        for connection in connections {
-            pipeline
-                .cmd("EVAL")
-                .arg(PRUNE)
-                .arg(3)
-                .arg(self.keys.connection(connection.as_str()))
-                .arg(self.keys.user_connections(user))
-                .arg(self.keys.gateway_lease(connection.node()))
-                .arg(connection.as_str())
-                .ignore();
+        if self.shared.is_cluster() {
+            self.prune_by_steps(user, connections).await?;
+        } else {
+            self.prune_at_once(user, connections).await?;
         }
-        self.shared.run::<()>(&pipeline).await?;
         self.changed(std::iter::once(user)).await
     }
+}
+
+fn milliseconds(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn registration(id: &ConnectionId, hash: &HashMap<String, String>) -> Option<Registration> {

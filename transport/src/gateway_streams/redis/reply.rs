@@ -1,7 +1,7 @@
 //! Reading Redis' answers about streams. Pure.
 
 use bytes::Bytes;
-use chatcluster_contracts::{stream_entry::StreamEntry};
+use chatcluster_contracts::stream_entry::StreamEntry;
 use redis::Value;
 
 use super::super::EntryId;
@@ -159,9 +159,18 @@ mod tests {
 
     #[test]
     fn trimmed_unread_entries_are_a_gap_and_trimmed_read_ones_are_not() {
-        assert_eq!(info(10, Some(30), "1-0").compare(20, "1-0", 1000), Standing { position: 20, unread: 10, gap: false });
-        assert_eq!(info(10, Some(30), "1-0").compare(25, "1-0", 1000), Standing { position: 25, unread: 5, gap: false });
-        assert_eq!(info(10, Some(30), "1-0").compare(19, "1-0", 1000), Standing { position: 20, unread: 10, gap: true });
+        assert_eq!(
+            info(10, Some(30), "1-0").compare(20, "1-0", 1000),
+            Standing { position: 20, unread: 10, gap: false }
+        );
+        assert_eq!(
+            info(10, Some(30), "1-0").compare(25, "1-0", 1000),
+            Standing { position: 25, unread: 5, gap: false }
+        );
+        assert_eq!(
+            info(10, Some(30), "1-0").compare(19, "1-0", 1000),
+            Standing { position: 20, unread: 10, gap: true }
+        );
         assert!(info(0, Some(3), "1-0").compare(7, "1-0", 1000).gap, "the data went back in time");
         let all_read = info(10, Some(30), "1-0");
         assert_eq!(all_read.compare(30, "900-0", 1000), Standing { position: 30, unread: 0, gap: false });

@@ -1,17 +1,18 @@
-//! Pub/Sub: each listener has a connection of its own and a task that keeps it.
+//! Pub/Sub: each listener has a connection of its own and a task that keeps it. A cluster hands what is published at one
+//! server to all of them, so it does not matter which one is listened to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::{Client, Pipeline, aio::PubSub};
+use redis::{aio::PubSub, cmd};
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     super::{Signal, SignalStream, Signals, StreamError},
     Inner,
-    connection::{Backoff, CONNECT_TIMEOUT, RESPONSE_TIMEOUT},
+    connection::{Backoff, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, SharedConnection},
     stream_error,
 };
 
@@ -23,14 +24,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 #[async_trait]
 impl Signals for Inner {
     async fn publish(&self, channel: &str, payload: Bytes) -> Result<(), StreamError> {
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.cmd("PUBLISH").arg(channel).arg(&payload[..]).ignore();
-        self.shared.run(&pipeline).await
+        self.shared.ask(cmd("PUBLISH").arg(channel).arg(&payload[..]).take()).await
     }
 
     async fn listen(&self, channels: Vec<String>) -> Result<Box<dyn SignalStream>, StreamError> {
         let (sender, signals) = mpsc::channel(QUEUE);
-        let first = match subscribe(&self.client, &channels).await {
+        let first = match subscribe(&self.shared, &channels).await {
             Ok(subscribed) => Some(subscribed),
             Err(StreamError::Unavailable(reason)) => {
                 tracing::warn!(reason, "redis is away, listening starts when it is there");
@@ -38,7 +37,7 @@ impl Signals for Inner {
             }
             Err(refused) => return Err(refused),
         };
-        let task = tokio::spawn(keep_listening(self.client.clone(), channels, first, sender)).abort_handle();
+        let task = tokio::spawn(keep_listening(self.shared.clone(), channels, first, sender)).abort_handle();
         Ok(Box::new(Listener { signals, task }))
     }
 }
@@ -65,7 +64,8 @@ impl SignalStream for Listener {
     }
 }
 
-async fn subscribe(client: &Client, channels: &[String]) -> Result<PubSub, StreamError> {
+async fn subscribe(shared: &SharedConnection, channels: &[String]) -> Result<PubSub, StreamError> {
+    let client = shared.listening_client().await?;
     let subscribing = async {
         let mut pubsub = client.get_async_pubsub().await?;
         pubsub.subscribe(channels).await?;
@@ -78,7 +78,7 @@ async fn subscribe(client: &Client, channels: &[String]) -> Result<PubSub, Strea
 }
 
 async fn keep_listening(
-    client: Client,
+    shared: Arc<SharedConnection>,
     channels: Vec<String>,
     mut subscribed: Option<PubSub>,
     sender: mpsc::Sender<Signal>,
@@ -95,7 +95,7 @@ async fn keep_listening(
         if sender.is_closed() {
             return;
         }
-        match subscribe(&client, &channels).await {
+        match subscribe(&shared, &channels).await {
             Ok(pubsub) => {
                 subscribed = Some(pubsub);
                 if sender.send(Signal::Gap).await.is_err() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chatcluster_contracts::{ids::Node, stream_entry::StreamEntry};
-use redis::Pipeline;
+use redis::cmd;
 
 use super::{
     super::{Added, StreamError, StreamWriter},
@@ -17,10 +17,9 @@ impl StreamWriter for Inner {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(entries.len());
-        for (node, entry) in &entries {
-            let command = pipeline
-                .cmd("XADD")
+        let add = |(node, entry): &(Node, Arc<StreamEntry>)| {
+            let mut command = cmd("XADD");
+            command
                 .arg(self.keys.gateway_stream(node))
                 .arg("NOMKSTREAM")
                 .arg("MAXLEN")
@@ -30,8 +29,9 @@ impl StreamWriter for Inner {
             for (field, value) in entry.to_fields() {
                 command.arg(field).arg(&value[..]);
             }
-        }
-        let ids: Vec<Option<String>> = self.shared.run(&pipeline).await?;
+            command
+        };
+        let ids: Vec<Option<String>> = self.shared.run(entries.iter().map(add).collect()).await?;
         Ok(ids.into_iter().map(|id| if id.is_some() { Added::Yes } else { Added::NoStream }).collect())
     }
 }
