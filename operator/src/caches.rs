@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::{Stream, StreamExt, stream, stream::BoxStream};
@@ -36,9 +37,12 @@ type Key = (Kind, String, String);
 struct Written {
     /// Version that the watch had shown when this was written.
     before: Option<String>,
-    /// `None`: deleted.
-    now: Option<Arc<DynamicObject>>,
+    now: Arc<DynamicObject>,
+    at: Instant,
 }
+
+/// Watches lag by milliseconds. Whatever an answer is believed for longer, it is not the truth.
+const OVERLAY: Duration = Duration::from_secs(10);
 
 pub(crate) struct Caches {
     kinds: HashMap<Kind, Store<DynamicObject>>,
@@ -130,24 +134,28 @@ impl Caches {
         names.extend(
             written
                 .iter()
-                .filter(|((k, n, _), it)| {
-                    *k == kind
-                        && n == namespace
-                        && it.now.as_ref().is_some_and(|object| belongs(&**object, namespace, cluster))
-                })
+                .filter(|((k, n, _), it)| *k == kind && n == namespace && belongs(&*it.now, namespace, cluster))
                 .map(|((_, _, name), _)| name.clone()),
         );
         drop(written);
         names.iter().filter_map(|name| self.get(kind, namespace, name)).collect()
     }
 
-    /// Remembers what a write answered until the watch shows it.
-    pub(crate) fn wrote(&self, kind: Kind, namespace: &str, name: &str, now: Option<DynamicObject>) {
-        let Some(store) = self.kinds.get(&kind) else { return };
-        let watched = store.get(&ObjectRef::new_with(name, kind.api()).within(namespace));
-        let before = watched.and_then(|object| object.resource_version());
+    /// The version that the watch shows, for [`wrote`](Self::wrote): to be taken before writing.
+    pub(crate) fn shown(&self, kind: Kind, namespace: &str, name: &str) -> Option<String> {
+        let watched = self.kinds.get(&kind)?.get(&ObjectRef::new_with(name, kind.api()).within(namespace));
+        watched.and_then(|object| object.resource_version())
+    }
+
+    /// Remembers what a write answered for as long as the watch shows what it showed `before`.
+    pub(crate) fn wrote(&self, kind: Kind, namespace: &str, name: &str, before: Option<String>, now: DynamicObject) {
+        if !self.kinds.contains_key(&kind) {
+            return;
+        }
         let key = (kind, namespace.to_owned(), name.to_owned());
-        self.written.lock().insert(key, Written { before, now: now.map(Arc::new) });
+        let mut written = self.written.lock();
+        written.retain(|_, it| it.at.elapsed() < OVERLAY);
+        written.insert(key, Written { before, now: Arc::new(now), at: Instant::now() });
     }
 
     /// The watch lags behind the operator's own writes; while it still shows what was there before one, the answer to
@@ -155,7 +163,12 @@ impl Caches {
     fn newest(&self, key: &Key, watched: Option<Arc<DynamicObject>>) -> Option<Arc<DynamicObject>> {
         let mut written = self.written.lock();
         match written.get(key) {
-            Some(it) if it.before == watched.as_ref().and_then(|object| object.resource_version()) => it.now.clone(),
+            Some(it)
+                if it.at.elapsed() < OVERLAY
+                    && it.before == watched.as_ref().and_then(|object| object.resource_version()) =>
+            {
+                Some(it.now.clone())
+            }
             Some(_) => {
                 written.remove(key);
                 watched

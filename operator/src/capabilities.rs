@@ -9,28 +9,35 @@ use crate::{build::Capabilities, kinds::Kind};
 
 const ASK_EVERY: Duration = Duration::from_mins(2);
 
+/// After a failure it is asked again no sooner.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Known {
+    asked: Option<Instant>,
+    answer: Option<(Instant, Capabilities)>,
+}
+
 /// Remembers the last answer.
 #[derive(Debug, Default)]
-pub(crate) struct Discovery(Mutex<Option<(Instant, Capabilities)>>);
+pub(crate) struct Discovery(Mutex<Known>);
 
 impl Discovery {
-    pub(crate) async fn capabilities(&self, client: &Client) -> Capabilities {
+    /// `None`: the API server has not told yet. Then what depends on it must stay as it is.
+    pub(crate) async fn capabilities(&self, client: &Client) -> Option<Capabilities> {
         let mut known = self.0.lock().await;
-        if let Some((at, capabilities)) = &*known
-            && at.elapsed() < ASK_EVERY
-        {
-            return *capabilities;
-        }
-        match ask(client).await {
-            Ok(capabilities) => {
-                *known = Some((Instant::now(), capabilities));
-                capabilities
-            }
-            Err(error) => {
-                tracing::warn!(%error, "discovery failed; what is known stays");
-                known.map(|(_, capabilities)| capabilities).unwrap_or_default()
+        let is_young = known.answer.is_some_and(|(at, _)| at.elapsed() < ASK_EVERY);
+        let is_pause = known.asked.is_some_and(|at| at.elapsed() < ASK_AGAIN);
+        if !is_young && !is_pause {
+            known.asked = Some(Instant::now());
+            match tokio::time::timeout(TIMEOUT, ask(client)).await {
+                Ok(Ok(capabilities)) => known.answer = Some((Instant::now(), capabilities)),
+                Ok(Err(error)) => tracing::warn!(%error, "discovery failed; what is known stays"),
+                Err(_) => tracing::warn!("discovery took too long; what is known stays"),
             }
         }
+        known.answer.map(|(_, capabilities)| capabilities)
     }
 }
 

@@ -33,16 +33,18 @@ impl Claimant {
 pub(crate) struct Claims(Mutex<BTreeMap<(String, String), Claimant>>);
 
 impl Claims {
-    /// Claims exactly these names on this server, and answers those that an older one has, with who that is.
-    pub(crate) fn claim(&self, server: &str, names: &BTreeSet<String>, me: &Claimant) -> Vec<(String, String)> {
+    /// Claims exactly these names on these servers, and answers those that an older one has on any of them, with who that
+    /// is.
+    pub(crate) fn claim(&self, servers: &[String], names: &BTreeSet<String>, me: &Claimant) -> Vec<(String, String)> {
         let mut claims = self.0.lock();
-        claims.retain(|(at, name), holder| holder.uid != me.uid || (at == server && names.contains(name)));
+        claims.retain(|(at, name), holder| holder.uid != me.uid || (servers.contains(at) && names.contains(name)));
         let mut taken = Vec::new();
         for name in names {
-            let key = (server.to_owned(), name.clone());
-            match claims.get(&key) {
-                Some(holder) if holder < me => taken.push((name.clone(), holder.name.clone())),
-                _ => drop(claims.insert(key, me.clone())),
+            let keys = || servers.iter().map(|server| (server.clone(), name.clone()));
+            let holder = keys().find_map(|key| claims.get(&key).filter(|holder| *holder < me).cloned());
+            match holder {
+                Some(holder) => taken.push((name.clone(), holder.name)),
+                None => claims.extend(keys().map(|key| (key, me.clone()))),
             }
         }
         taken
@@ -65,16 +67,18 @@ mod tests {
     #[test]
     fn the_older_one_keeps_a_topic_whoever_asks_first() {
         let claims = Claims::default();
+        let (k, both, other) = (["k:1".to_owned()], ["k:1".to_owned(), "k:2".to_owned()], ["other:1".to_owned()]);
         let (old, new) = (claimant("2026-01-01", "old"), claimant("2026-01-02", "new"));
         let topics = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
-        assert!(claims.claim("k", &topics, &new).is_empty());
-        assert!(claims.claim("k", &BTreeSet::from(["a".to_owned()]), &old).is_empty());
-        assert_eq!(claims.claim("k", &topics, &new), [("a".to_owned(), "ns/old".to_owned())]);
-        assert!(claims.claim("another kafka", &topics, &new).is_empty());
-        assert!(claims.claim("k", &BTreeSet::new(), &old).is_empty());
-        assert!(claims.claim("k", &topics, &new).is_empty(), "the older one does not want it any more");
-        claims.claim("k", &topics, &old);
+        assert!(claims.claim(&k, &topics, &new).is_empty());
+        assert!(claims.claim(&k, &BTreeSet::from(["a".to_owned()]), &old).is_empty());
+        assert_eq!(claims.claim(&k, &topics, &new), [("a".to_owned(), "ns/old".to_owned())]);
+        assert_eq!(claims.claim(&both, &topics, &new).len(), 1, "one broker in common is enough");
+        assert!(claims.claim(&other, &topics, &new).is_empty());
+        assert!(claims.claim(&k, &BTreeSet::new(), &old).is_empty());
+        assert!(claims.claim(&k, &topics, &new).is_empty(), "the older one does not want it any more");
+        claims.claim(&k, &topics, &old);
         claims.forget(&["old".to_owned()]);
-        assert!(claims.claim("k", &topics, &new).is_empty());
+        assert!(claims.claim(&k, &topics, &new).is_empty());
     }
 }

@@ -1,13 +1,17 @@
 //! The end of a `ChatCluster` with `deletionPolicy: Delete`: its topics and streams are removed before it may go. What is
 //! gone already is as good as removed, attempts are bounded, and an annotation skips it all: deletion never hangs.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use chatcluster_contracts::topics::Group;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -19,7 +23,8 @@ use crate::{
     dereference,
     events::News,
     kafka,
-    kinds::Kind,
+    kinds::{CLUSTER_LABEL, Kind},
+    memory::Memory,
     metrics::Outcome,
     reconcile::Done,
     redis, report, secrets,
@@ -62,7 +67,7 @@ async fn set_finalizer(cluster: &ChatCluster, client: &Client, wanted: bool) -> 
 }
 
 /// One step towards the end of a `ChatCluster` that is being deleted.
-pub(crate) async fn run(cluster: &ChatCluster, scope: &Scope) -> Result<Done, kube::Error> {
+pub(crate) async fn run(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Result<Done, kube::Error> {
     let shared = &scope.shared;
     if !cluster.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return Ok(Done { outcome: Outcome::unchanged, again: Duration::from_mins(5) });
@@ -78,7 +83,12 @@ pub(crate) async fn run(cluster: &ChatCluster, scope: &Scope) -> Result<Done, ku
     if cluster.spec.deletion_policy == DeletionPolicy::Retain {
         return let_go(cluster, scope, News::normal("Retained", "topics and streams stay")).await;
     }
-    if pods_end(cluster, scope).await {
+    // the status written after a failure is itself a reason for a pass
+    let pause = memory.cleanup_not_before.and_then(|at| at.checked_duration_since(Instant::now()));
+    if let Some(pause) = pause {
+        return Ok(Done { outcome: Outcome::unchanged, again: pause });
+    }
+    if pods_end(cluster, scope).await? {
         return Ok(Done { outcome: Outcome::changed, again: Duration::from_secs(1) });
     }
     match clean(cluster, scope).await {
@@ -103,7 +113,9 @@ pub(crate) async fn run(cluster: &ChatCluster, scope: &Scope) -> Result<Done, ku
             let status =
                 status::status(cluster.status.as_ref(), cluster.metadata.generation, &report, Timestamp::now());
             report::write_status(cluster, scope, &status).await?;
-            Ok(Done { outcome: Outcome::error, again: Duration::from_secs(1 << attempts) })
+            let pause = Duration::from_secs(1 << attempts);
+            memory.cleanup_not_before = Some(Instant::now() + pause);
+            Ok(Done { outcome: Outcome::error, again: pause })
         }
     }
 }
@@ -115,7 +127,7 @@ async fn let_go(cluster: &ChatCluster, scope: &Scope, news: News) -> Result<Done
 }
 
 /// Ends core, workers and gateways, which would go on producing. True: there are some still.
-async fn pods_end(cluster: &ChatCluster, scope: &Scope) -> bool {
+async fn pods_end(cluster: &ChatCluster, scope: &Scope) -> Result<bool, kube::Error> {
     let owner = owner(cluster);
     let applier = Applier {
         client: &scope.shared.client,
@@ -124,17 +136,25 @@ async fn pods_end(cluster: &ChatCluster, scope: &Scope) -> bool {
         initial_replicas: std::collections::BTreeMap::new(),
         optional: Vec::new(),
     };
-    let deployments = scope.caches.of_cluster(Kind::Deployment, &owner.namespace, &owner.name);
-    for deployment in deployments.iter().filter(|deployment| deployment.metadata.deletion_timestamp.is_none()) {
-        if let Err(error) = applier.delete(Kind::Deployment, deployment).await {
-            tracing::warn!(%error, "deployment not deleted yet");
+    let makers = [Kind::Deployment, Kind::Job]
+        .into_iter()
+        .flat_map(|kind| {
+            scope.caches.of_cluster(kind, &owner.namespace, &owner.name).into_iter().map(move |it| (kind, it))
+        })
+        .filter(|(_, object)| applier.owns(object) && object.metadata.deletion_timestamp.is_none());
+    for (kind, object) in makers {
+        if let Err(error) = applier.delete(kind, &object).await {
+            tracing::warn!(%error, "not deleted yet");
         }
     }
     let since = cluster.metadata.deletion_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |at| at.0);
     let patience = PODS_GONE_WITHIN + Duration::from_secs(u64::from(cluster.spec.gateway.drain_seconds));
-    let waited = Timestamp::now().duration_since(since).unsigned_abs();
-    let left = !deployments.is_empty() || !scope.caches.gateway_pods(&owner.namespace, &owner.name).is_empty();
-    left && waited < patience
+    if Timestamp::now().duration_since(since).unsigned_abs() >= patience {
+        return Ok(false);
+    }
+    let pods: Api<Pod> = Api::namespaced(scope.shared.client.clone(), &owner.namespace);
+    let selector = format!("{CLUSTER_LABEL}={}", owner.name);
+    Ok(!pods.list_metadata(&ListParams::default().labels(&selector).limit(1)).await?.items.is_empty())
 }
 
 fn owner(cluster: &ChatCluster) -> Owner {
@@ -160,7 +180,7 @@ async fn remove_topics(cluster: &ChatCluster, scope: &Scope, valid: &ValidatedCl
     let connection = valid.kafka.connection.as_ref().ok_or("a Secret for Kafka is missing")?;
     let declared: BTreeSet<String> = valid.kafka.topics.iter().map(|topic| topic.name.clone()).collect();
     let me = Claimant::of(cluster);
-    let taken = scope.shared.topics.claim(&valid.kafka.bootstrap_servers(), &declared, &me);
+    let taken = scope.shared.topics.claim(&valid.kafka.servers(), &declared, &me);
     let ours: Vec<String> =
         declared.into_iter().filter(|name| !taken.iter().any(|(theirs, _)| theirs == name)).collect();
     // another ChatCluster of the same prefix would have the same groups

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chatcluster_service::health::Dependency;
 use futures_util::StreamExt;
 use kube::{
     Client, Resource, ResourceExt,
-    runtime::controller::{Action, Config, applier},
+    runtime::controller::{self, Action, Config, applier},
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -19,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     caches::{Caches, Guarded},
     capabilities::Discovery,
-    claims::Claims,
+    claims::{Claimant, Claims},
     events::Events,
     kafka,
     memory::Memory,
     metrics::{OperatorMetrics, Outcome, ReadyLabel, ResultLabel},
     options::Options,
     reconcile::{self, Done},
-    redis,
+    redis, validate,
 };
 
 /// Triggers of one burst are one pass.
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) call_timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) metrics: OperatorMetrics,
+    pub(crate) api_server: Dependency,
     pub(crate) events: Events,
     pub(crate) discovery: Discovery,
     /// Topics on Kafka, and prefixes in Redis.
@@ -61,8 +63,15 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(client: Client, options: &Options, metrics: OperatorMetrics, identity: &str) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        options: &Options,
+        metrics: OperatorMetrics,
+        identity: &str,
+        api_server: Dependency,
+    ) -> Self {
         Self {
+            api_server,
             events: Events::new(client.clone(), identity),
             client,
             resync_interval: options.resync_interval,
@@ -97,14 +106,23 @@ impl Shared {
         }
     }
 
-    /// Forgets clusters that are gone.
-    fn forget(&self, scope: &Scope) {
+    /// Forgets clusters that are gone, and lets new ones claim their topics before any of them is worked on: after a
+    /// restart too the older one keeps what both name.
+    fn keep_count(&self, scope: &Scope) {
         let living: BTreeSet<String> =
             scope.caches.clusters().state().iter().filter_map(|it| it.meta().uid.clone()).collect();
         let mut known = scope.known.lock();
         let gone: Vec<String> = known.difference(&living).cloned().collect();
         if gone.is_empty() && known.len() == living.len() {
             return;
+        }
+        for cluster in scope.caches.clusters().state() {
+            if let Ok(cluster) = &cluster.0
+                && cluster.metadata.uid.as_ref().is_some_and(|uid| !known.contains(uid))
+                && let Some((servers, topics)) = validate::claimed_topics(&cluster.spec)
+            {
+                self.topics.claim(&servers, &topics, &Claimant::of(cluster));
+            }
         }
         *known = living;
         drop(known);
@@ -136,7 +154,7 @@ impl std::fmt::Debug for Scope {
 /// Works until `stop`; passes under way are finished.
 pub(crate) async fn run(shared: Arc<Shared>, namespace: Option<String>, stop: CancellationToken) {
     let (caches, triggers) = Caches::watch(&shared.client, namespace.as_deref());
-    let clusters = caches.clusters().clone();
+    let (clusters, watching) = (caches.clusters().clone(), shared.clone());
     let config = Config::default().debounce(DEBOUNCE).concurrency(shared.concurrency);
     let scope = Arc::new(Scope { shared, caches, known: Mutex::default() });
     let triggers = triggers.take_until(stop.cancelled_owned());
@@ -149,21 +167,30 @@ pub(crate) async fn run(shared: Arc<Shared>, namespace: Option<String>, stop: Ca
         config,
     );
     passes
-        .for_each(|outcome| async move {
-            if let Err(error) = outcome {
-                // an object that is gone by now, or a watch that was interrupted and goes on
-                tracing::debug!(%error, "controller");
+        .for_each(|outcome| async {
+            match outcome {
+                Ok(_) => watching.api_server.up(),
+                Err(controller::Error::QueueError(error)) => {
+                    watching.metrics.error("kubernetes");
+                    watching.api_server.down(&error);
+                    tracing::warn!(%error, "a watch was interrupted; it goes on as soon as it can");
+                }
+                // of an object that is gone by now
+                Err(error) => tracing::debug!(%error, "controller"),
             }
         })
         .await;
 }
 
 async fn pass(cluster: Arc<Guarded>, scope: Arc<Scope>) -> Result<Action, Infallible> {
-    scope.caches.ready().await;
-    scope.shared.forget(&scope);
+    scope.shared.keep_count(&scope);
     let (start, shared) = (Instant::now(), &scope.shared);
     let name = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
-    let done = tokio::time::timeout(MOST, reconcile::reconcile(&cluster, &scope)).await;
+    let looked = async {
+        scope.caches.ready().await;
+        reconcile::reconcile(&cluster, &scope).await
+    };
+    let done = tokio::time::timeout(MOST, looked).await;
     let Done { outcome, again } = done.unwrap_or_else(|_| {
         tracing::error!(cluster = name, "pass took too long and was given up");
         Done { outcome: Outcome::error, again: Duration::from_secs(10) }

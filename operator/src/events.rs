@@ -12,7 +12,10 @@ use crate::{
 };
 
 #[derive(Clone)]
-pub(crate) struct Events(Recorder);
+pub(crate) struct Events {
+    client: Client,
+    reporter: Reporter,
+}
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,7 +44,7 @@ impl News {
 impl Events {
     pub(crate) fn new(client: Client, instance: &str) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(instance.to_owned()) };
-        Self(Recorder::new(client, reporter))
+        Self { client, reporter }
     }
 
     /// Best effort: an Event that cannot be written holds nothing up.
@@ -57,7 +60,9 @@ impl Events {
                 action: "Reconcile".to_owned(),
                 secondary: None,
             };
-            if let Err(error) = self.0.publish(&event, &about).await {
+            // a recorder of its own: one that remembers would repeat the first note of a reason instead of this one
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            if let Err(error) = recorder.publish(&event, &about).await {
                 tracing::warn!(%error, reason, "event not written");
             }
         }

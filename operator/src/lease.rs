@@ -35,28 +35,30 @@ impl Election {
         Self { api: Api::namespaced(client, namespace), name, identity, duration, seen: None }
     }
 
-    /// Waits until the Lease is ours.
-    pub async fn won(&mut self) {
+    /// Waits until the Lease is ours; answers since when it counts.
+    pub async fn won(&mut self) -> Instant {
         loop {
-            match self.attempt().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, lease = self.name, "lease not read or taken"),
+            // before the call: it may take effect long before its answer arrives
+            let (began, patience) = (Instant::now(), self.duration);
+            match tokio::time::timeout(patience, self.attempt()).await {
+                Ok(Ok(true)) => return began,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, lease = self.name, "lease not read or taken"),
+                Err(_) => tracing::warn!(lease = self.name, "lease not read: the API server does not answer"),
             }
             tokio::time::sleep(self.duration / TRIES).await;
         }
     }
 
-    /// Renews the Lease; returns when it was taken by somebody else or could not be renewed in time.
-    pub async fn lost(&mut self) {
-        let mut renewed = Instant::now();
+    /// Renews the Lease; returns when it was taken by somebody else or could not be renewed in time. It counts since `renewed`.
+    pub async fn lost(&mut self, mut renewed: Instant) {
         loop {
             tokio::time::sleep(self.duration / TRIES).await;
             // whoever waits takes over after a whole duration: stop well before
-            let deadline = self.duration * 2 / 3;
+            let (deadline, began) = (self.duration * 2 / 3, Instant::now());
             let attempt = tokio::time::timeout(deadline.saturating_sub(renewed.elapsed()), self.attempt()).await;
             match attempt {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = began,
                 Ok(Ok(false)) => {
                     tracing::error!(lease = self.name, "somebody else took the lease");
                     return;

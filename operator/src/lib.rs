@@ -22,6 +22,7 @@ mod claims;
 mod cleanup;
 pub mod cli;
 pub mod client;
+mod client_cache;
 mod controller;
 pub mod crd;
 mod dereference;

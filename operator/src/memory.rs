@@ -2,7 +2,7 @@
 //! Kafka and Redis again. A restart misses nothing of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -38,14 +38,41 @@ pub(crate) struct Memory {
     pub(crate) streams: Option<(Instant, Streams)>,
     /// Passes that failed in a row.
     pub(crate) failures: u32,
+    /// Warnings that were told, and when: what stays as it is is no news.
+    told: HashMap<(String, String), Instant>,
+    /// After a failed attempt to clean up.
+    pub(crate) cleanup_not_before: Option<Instant>,
 }
+
+/// A warning that still holds is told again after so long.
+const TELL_AGAIN: Duration = Duration::from_hours(1);
 
 impl Memory {
     /// Of another spec nothing is known.
     pub(crate) fn begin(&mut self, generation: Option<i64>) {
         if self.generation != generation {
-            *self = Self { generation, failures: self.failures, ..Self::default() };
+            let told = std::mem::take(&mut self.told);
+            *self = Self { generation, failures: self.failures, told, ..Self::default() };
         }
+    }
+}
+
+impl Memory {
+    /// Without the warnings that were told already; what is told of one reason in one pass is one Event.
+    pub(crate) fn untold(&mut self, news: Vec<News>) -> Vec<News> {
+        self.told.retain(|_, at| at.elapsed() < TELL_AGAIN);
+        let mut fresh: Vec<News> = Vec::new();
+        for one in news {
+            let key = (one.reason.clone(), one.note.clone());
+            if one.warning && self.told.insert(key, Instant::now()).is_some() {
+                continue;
+            }
+            match fresh.iter_mut().find(|other| (&other.reason, other.warning) == (&one.reason, one.warning)) {
+                Some(other) => other.note = format!("{}; {}", other.note, one.note),
+                None => fresh.push(one),
+            }
+        }
+        fresh
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Availability {
     pub(crate) replicas: i32,
     pub(crate) ready: i32,
     pub(crate) available: i32,
+    /// All pods are of the Deployment's template.
+    pub(crate) updated: bool,
     pub(crate) rolled_out: bool,
     /// What Kubernetes says of why it does not get on.
     pub(crate) complaint: Option<String>,
@@ -50,13 +52,14 @@ impl Availability {
             replicas,
             ready: status.ready_replicas.unwrap_or(0),
             available,
+            updated: is_seen && updated >= wanted && replicas == updated,
             rolled_out: is_seen && updated >= wanted && replicas == updated && available >= wanted,
             complaint,
         }
     }
 
     pub(crate) fn running(&self) -> Running {
-        Running { version: self.version.clone(), rolled_out: self.rolled_out }
+        Running { version: self.version.clone(), updated: self.updated, rolled_out: self.rolled_out }
     }
 
     pub(crate) fn is_whole(&self) -> bool {

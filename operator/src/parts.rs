@@ -17,7 +17,7 @@ use crate::{
     crd::GatewayStatus,
     kinds::Kind,
     observe::{self, Availability},
-    rollout::{Found, Migration},
+    rollout::{Found, Migration, Stage},
     status::{About, Finding},
     validate::{Component, UsedBy, ValidatedCluster},
 };
@@ -61,7 +61,7 @@ impl Parts {
             (Component::Gateway, &mut self.gateway),
         ];
         for (component, part) in parts {
-            let Some(part) = part.as_mut().filter(|part| !part.is_whole() && part.replicas > 0) else { continue };
+            let Some(part) = part.as_mut().filter(|part| !part.rolled_out && part.replicas > 0) else { continue };
             let labels = build::metadata::selector(valid, Some(component.as_str()));
             let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let api: Api<Pod> = Api::namespaced(scope.shared.client.clone(), &valid.objects.namespace);
@@ -75,6 +75,22 @@ impl Parts {
     pub(crate) fn found(&self) -> Found {
         let running = |part: &Option<Availability>| part.as_ref().map(Availability::running);
         Found { core: running(&self.core), worker: running(&self.worker), gateway: running(&self.gateway) }
+    }
+
+    /// Why the part that an upgrade is at does not get on, if it says so.
+    pub(crate) fn complaint(&self, stage: Stage) -> Option<&str> {
+        let part = match stage {
+            Stage::UpdatingCore => &self.core,
+            Stage::UpdatingWorker => &self.worker,
+            Stage::UpdatingGateway => &self.gateway,
+            Stage::Migrating | Stage::Done => return None,
+        };
+        part.as_ref()?.complaint.as_deref()
+    }
+
+    /// A migration other than `job` that has not ended: it must not be cut off, a schema half-way is no schema.
+    pub(crate) fn is_migrating_otherwise(&self, job: &str) -> bool {
+        self.jobs.iter().any(|(name, (found, _))| name != job && observe::migration(Some(found)) == Migration::Running)
     }
 
     pub(crate) fn migration(&self, job: &str) -> Migration {

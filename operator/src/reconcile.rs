@@ -12,7 +12,6 @@ use crate::{
     cleanup,
     controller::Scope,
     crd::ChatCluster,
-    dereference::SecretError,
     events::News,
     kinds::{Kind, Object},
     memory::{self, FIRST_RETRY, Memory, SECRET_MISSING},
@@ -21,6 +20,8 @@ use crate::{
     report,
     rollout::{self, Versions},
     status::{self, About, Finding, Report},
+    streams_step::Streams,
+    topics_step::TopicsFound,
     validate::{Component, ValidatedCluster, validate},
 };
 
@@ -37,8 +38,6 @@ pub(crate) struct Done {
 /// What went wrong before there was anything to report on.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     #[error("failed to write the status: {0}")]
     Status(#[source] kube::Error),
     #[error("failed to change the finalizer: {0}")]
@@ -84,19 +83,27 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
     let generation = cluster.metadata.generation;
     memory.begin(generation);
     if cluster.metadata.deletion_timestamp.is_some() {
-        return cleanup::run(cluster, scope).await.map_err(PassError::Finalizer);
+        return cleanup::run(cluster, scope, memory).await.map_err(PassError::Finalizer);
     }
     let mut finalizer_changed = false;
     if !cluster.spec.paused {
         finalizer_changed = cleanup::keep_finalizer(cluster, &shared.client).await.map_err(PassError::Finalizer)?;
     }
-    let (secrets, mut news) = memory::read_secrets(cluster, scope, memory).await?;
+    let (secrets, mut news) = match memory::read_secrets(cluster, scope, memory).await {
+        Ok(read) => read,
+        Err(error) => {
+            shared.metrics.error("secret");
+            let report = Report { obstacles: vec![("SecretUnreadable", error.to_string())], ..Report::default() };
+            report::tell(cluster, scope, memory, &report, Vec::new()).await.map_err(PassError::Status)?;
+            return Ok(Done { outcome: Outcome::error, again: retry(memory.failures + 1) });
+        }
+    };
     let valid = match validate(cluster, &secrets) {
         Ok(valid) => valid,
         Err(invalid) => {
             shared.metrics.error("spec");
             let report = Report { obstacles: vec![("InvalidSpec", invalid.to_string())], ..Report::default() };
-            let changed = report::tell(cluster, scope, &report, news).await.map_err(PassError::Status)?;
+            let changed = report::tell(cluster, scope, memory, &report, news).await.map_err(PassError::Status)?;
             return Ok(done(changed, shared.resync_interval));
         }
     };
@@ -109,14 +116,16 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
     };
     let capabilities = shared.discovery.capabilities(&shared.client).await;
     let before = Parts::look(scope, &valid, &owner);
-    let goal = build::build(&valid, &Versions::all(&valid.version), &capabilities)?;
+    let known = capabilities.unwrap_or_default();
+    let goal = build::build(&valid, &Versions::all(&valid.version), &known)?;
     let job = goal.iter().find(|object| object.kind == Kind::Job).map(|job| job.name().to_owned()).unwrap_or_default();
     let migration = before.migration(&job);
     let (versions, stage) = rollout::plan(&valid.version, &migration, &before.found());
     let is_on_its_way = stage != rollout::Stage::Done;
-    let objects = if is_on_its_way { build::build(&valid, &versions, &capabilities)? } else { goal };
+    let objects = if is_on_its_way { build::build(&valid, &versions, &known)? } else { goal };
 
-    let applying = apply(scope, &valid, &owner, objects, capabilities);
+    let held = held(&valid, before.is_migrating_otherwise(&job), capabilities.is_some());
+    let applying = apply(scope, &valid, &owner, objects, known, held);
     let me = Claimant::of(cluster);
     let previous = cluster.status.as_ref();
     let (applied, topics, streams) = tokio::join!(
@@ -127,8 +136,6 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
 
     let mut after = Parts::look(scope, &valid, &owner);
     after.ask_pods(scope, &valid).await;
-    let migration = after.migration(&job);
-    let (_, stage) = rollout::plan(&valid.version, &migration, &after.found());
     let mut changed =
         finalizer_changed || !applied.changed.is_empty() || topics.fresh_changes() || streams.fresh_changes();
     news.extend(applied_news(&applied));
@@ -143,30 +150,12 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
         changed = true;
     }
 
-    let mut report =
-        Report { gateway: after.gateway.as_ref().map(|found| parts::gateway(found, &valid)), ..Report::default() };
-    report.findings = vec![
-        topics.value().finding.clone(),
-        streams.value().finding.clone(),
-        parts::database(&valid, &migration, after.core.as_ref(), &job),
-        parts::component(&valid, About::CoreAvailable, after.core.as_ref()),
-        parts::component(&valid, About::WorkerAvailable, after.worker.as_ref()),
-        parts::component(&valid, About::GatewayAvailable, after.gateway.as_ref()),
-        status::upgraded(stage, &valid.version),
-    ];
-    report.topics = topics.value().topics.clone();
-    report.version = (stage == rollout::Stage::Done).then(|| valid.version.clone());
-    if valid.paused {
-        report.findings.push(Finding::yes(About::Paused, "Paused", "nothing is changed until spec.paused is false"));
-    }
-    for error in &applied.errors {
-        shared.metrics.error("kubernetes");
-        report.obstacles.push(("ApplyFailed", error.to_string()));
-    }
+    let report = summary(&valid, &after, &job, topics.value(), streams.value(), &applied);
+    applied.errors.iter().for_each(|_| shared.metrics.error("kubernetes"));
     let failed = !applied.errors.is_empty() || topics.value().failed || streams.value().failed;
+    changed |= report::tell(cluster, scope, memory, &report, news).await.map_err(PassError::Status)?;
     memory.topics = Some(topics.into_inner());
     memory.streams = Some(streams.into_inner());
-    changed |= report::tell(cluster, scope, &report, news).await.map_err(PassError::Status)?;
 
     if !valid.missing_secrets.is_empty() {
         shared.metrics.error("secret");
@@ -182,6 +171,55 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
     Ok(done(changed, shared.resync_interval))
 }
 
+/// What must stay as it is for now.
+fn held(valid: &ValidatedCluster, is_migrating: bool, knows_capabilities: bool) -> Vec<Kind> {
+    let mut held = Vec::new();
+    if !valid.missing_secrets.is_empty() {
+        // pods could not start without them; those that run must not be replaced
+        held.extend([Kind::Deployment, Kind::Job]);
+    }
+    if is_migrating {
+        held.push(Kind::Job);
+    }
+    if !knows_capabilities {
+        held.extend([Kind::HorizontalPodAutoscaler, Kind::ServiceMonitor, Kind::PrometheusRule]);
+    }
+    held
+}
+
+/// Everything that the pass found.
+fn summary(
+    valid: &ValidatedCluster,
+    after: &Parts,
+    job: &str,
+    topics: &TopicsFound,
+    streams: &Streams,
+    applied: &Applied,
+) -> Report {
+    let migration = after.migration(job);
+    let (_, stage) = rollout::plan(&valid.version, &migration, &after.found());
+    let mut findings = vec![
+        topics.finding.clone(),
+        streams.finding.clone(),
+        parts::database(valid, &migration, after.core.as_ref(), job),
+        parts::component(valid, About::CoreAvailable, after.core.as_ref()),
+        parts::component(valid, About::WorkerAvailable, after.worker.as_ref()),
+        parts::component(valid, About::GatewayAvailable, after.gateway.as_ref()),
+        status::upgraded(stage, &valid.version, after.complaint(stage)),
+    ];
+    if valid.paused {
+        findings.push(Finding::yes(About::Paused, "Paused", "nothing is changed until spec.paused is false"));
+    }
+    Report {
+        findings,
+        obstacles: applied.errors.iter().map(|error| ("ApplyFailed", error.to_string())).collect(),
+        gateway: after.gateway.as_ref().map(|found| parts::gateway(found, valid)),
+        topics: topics.topics.clone(),
+        version: (stage == rollout::Stage::Done).then(|| valid.version.clone()),
+        cleanup_attempts: None,
+    }
+}
+
 fn done(changed: bool, again: Duration) -> Done {
     Done { outcome: if changed { Outcome::changed } else { Outcome::unchanged }, again }
 }
@@ -192,17 +230,13 @@ async fn apply(
     owner: &Owner,
     mut objects: Vec<Object>,
     capabilities: Capabilities,
+    held: Vec<Kind>,
 ) -> Applied {
     if valid.paused {
         return Applied::default();
     }
-    let mut kept = vec![Kind::Secret];
-    if !valid.missing_secrets.is_empty() {
-        // pods could not start without them; those that run must not be replaced
-        let held = [Kind::Deployment, Kind::Job];
-        objects.retain(|object| !held.contains(&object.kind));
-        kept.extend(held);
-    }
+    objects.retain(|object| !held.contains(&object.kind));
+    let kept = [vec![Kind::Secret], held].concat();
     let scalings = [(Component::Worker, &valid.worker.scaling), (Component::Gateway, &valid.gateway.scaling)];
     let initial_replicas = scalings
         .into_iter()

@@ -13,6 +13,7 @@ use crate::{
     crd::{ChatCluster, ChatClusterStatus, ConditionStatus},
     events::{self, News},
     kinds::MANAGER,
+    memory::Memory,
     status::{self, Report},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) async fn tell(
     cluster: &ChatCluster,
     scope: &Scope,
+    memory: &mut Memory,
     report: &Report,
     mut news: Vec<News>,
 ) -> Result<bool, kube::Error> {
@@ -40,7 +42,7 @@ pub(crate) async fn tell(
     if changed {
         write_status(cluster, scope, &now).await?;
     }
-    shared.events.tell(cluster, &news).await;
+    shared.events.tell(cluster, &memory.untold(news)).await;
     Ok(changed)
 }
 

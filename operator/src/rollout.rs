@@ -33,7 +33,9 @@ pub enum Migration {
 pub struct Running {
     /// Tag of its image.
     pub version: String,
-    /// All its pods are of this version and available.
+    /// All its pods are of this version.
+    pub updated: bool,
+    /// And available.
     pub rolled_out: bool,
 }
 
@@ -72,16 +74,19 @@ pub fn plan(wanted: &str, migration: &Migration, found: &Found) -> (Versions, St
         worker: next(&found.worker, core_done),
         gateway: next(&found.gateway, worker_done),
     };
-    let stage = if !migrated {
+    let updated = |part: &Option<Running>| part.as_ref().is_some_and(|it| it.version == wanted && it.updated);
+    // once everything is of the wanted version, a pod that restarts is no upgrade
+    let done = migrated && [&found.core, &found.worker, &found.gateway].into_iter().all(updated);
+    let stage = if done {
+        Stage::Done
+    } else if !migrated {
         Stage::Migrating
     } else if !core_done {
         Stage::UpdatingCore
     } else if !worker_done {
         Stage::UpdatingWorker
-    } else if !runs(&found.gateway) {
-        Stage::UpdatingGateway
     } else {
-        Stage::Done
+        Stage::UpdatingGateway
     };
     (versions, stage)
 }
@@ -91,7 +96,7 @@ mod tests {
     use super::*;
 
     fn running(version: &str, rolled_out: bool) -> Running {
-        Running { version: version.into(), rolled_out }
+        Running { version: version.into(), updated: rolled_out, rolled_out }
     }
 
     fn tags(versions: &Versions) -> [&str; 3] {

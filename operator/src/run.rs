@@ -1,13 +1,21 @@
 //! The operator as a process: serves health and metrics, waits until it may work, works until it must stop.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use chatcluster_service::{health::Health, metrics::Metrics, operations, shutdown::Shutdown};
+use chatcluster_service::{
+    health::{Dependency, Health},
+    metrics::Metrics,
+    operations,
+    shutdown::Shutdown,
+};
 use kube::Client;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{client, controller, lease::Election, metrics::OperatorMetrics, options::Options};
+
+/// Passes under way have so long to end.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Runs until `shutdown`. An error means that the process should be started again.
 pub async fn run(options: Options, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -33,7 +41,10 @@ pub async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let outcome = tokio::select! {
         outcome = work(options, client, &health, counted, shutdown.clone()) => outcome,
-        () = shutdown.requested() => Ok(()),
+        () = async { shutdown.requested().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("passes still under way at the end");
+            Ok(())
+        }
     };
     health.set_draining();
     server.abort();
@@ -48,7 +59,10 @@ async fn work(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let api_server = health.dependency("kubernetes");
-    let version = client.apiserver_version().await;
+    let version = tokio::select! {
+        version = client.apiserver_version() => version,
+        () = shutdown.requested() => return Ok(()),
+    };
     let version = version.inspect_err(|error| api_server.down(error)).context("failed to reach the API server")?;
     // waiting for the lease is as good as working: a standby is ready
     api_server.up();
@@ -62,25 +76,29 @@ async fn work(
     );
     if !options.leader_election {
         metrics.leader.set(1);
-        return controllers(&options, client, metrics, &identity, &shutdown).await;
+        controllers(&options, client, metrics, &identity, api_server, &shutdown).await;
+        return Ok(());
     }
     let namespace = lease_namespace(&options, &client);
     let mut election =
         Election::new(client.clone(), &namespace, &options.lease_name, &identity, options.lease_duration);
     tracing::info!(lease = options.lease_name, namespace, "waiting for the lease");
-    election.won().await;
+    let won = tokio::select! {
+        won = election.won() => won,
+        () = shutdown.requested() => return Ok(()),
+    };
     tracing::info!(lease = options.lease_name, "the lease is ours");
     metrics.leader.set(1);
-    let outcome = tokio::select! {
-        outcome = controllers(&options, client, metrics.clone(), &identity, &shutdown) => outcome,
-        () = election.lost() => {
+    tokio::select! {
+        () = controllers(&options, client, metrics.clone(), &identity, api_server, &shutdown) => {}
+        () = election.lost(won) => {
             metrics.leader.set(0);
             bail!("the lease was lost: another operator works now");
         }
-    };
+    }
     metrics.leader.set(0);
     election.release().await;
-    outcome
+    Ok(())
 }
 
 /// One controller for each namespace, or one for all of them.
@@ -89,9 +107,10 @@ async fn controllers(
     client: Client,
     metrics: OperatorMetrics,
     identity: &str,
+    api_server: Dependency,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    let shared = Arc::new(controller::Shared::new(client, options, metrics, identity));
+) {
+    let shared = Arc::new(controller::Shared::new(client, options, metrics, identity, api_server));
     let namespaces: Vec<Option<String>> = match &options.watch_namespaces[..] {
         [] => vec![None],
         some => some.iter().cloned().map(Some).collect(),
@@ -101,7 +120,6 @@ async fn controllers(
         running.spawn(controller::run(shared.clone(), namespace, shutdown.token()));
     }
     while running.join_next().await.is_some() {}
-    Ok(())
 }
 
 fn identity(options: &Options) -> String {

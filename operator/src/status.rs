@@ -83,7 +83,8 @@ pub(crate) struct Report {
 }
 
 /// How the way to the wanted version stands, as a finding.
-pub(crate) fn upgraded(stage: Stage, wanted: &str) -> Finding {
+/// `complaint`: of the part that it is at.
+pub(crate) fn upgraded(stage: Stage, wanted: &str, complaint: Option<&str>) -> Finding {
     let (reason, what) = match stage {
         Stage::Done => return Finding::yes(About::Upgraded, "UpToDate", format!("everything runs {wanted}")),
         Stage::Migrating => ("Migrating", "the database is brought"),
@@ -91,6 +92,10 @@ pub(crate) fn upgraded(stage: Stage, wanted: &str) -> Finding {
         Stage::UpdatingWorker => ("UpdatingWorker", "the workers are brought"),
         Stage::UpdatingGateway => ("UpdatingGateway", "the gateways are brought"),
     };
+    if let Some(complaint) = complaint {
+        let message = format!("{what} to {wanted}, and does not get on: {complaint}");
+        return Finding::no(About::Upgraded, "RolloutStuck", message);
+    }
     Finding::no(About::Upgraded, reason, format!("{what} to {wanted}"))
 }
 
@@ -201,7 +206,7 @@ mod tests {
         report.obstacles.push(("InvalidSpec", "no".into()));
         assert_eq!(is_ready(&status(None, Some(1), &report, at)), (ConditionStatus::False, "InvalidSpec"));
         let mut report = all_good();
-        report.findings.push(upgraded(Stage::UpdatingCore, "2"));
+        report.findings.push(upgraded(Stage::UpdatingCore, "2", None));
         assert_eq!(is_ready(&status(None, Some(1), &report, at)).0, ConditionStatus::True);
     }
 

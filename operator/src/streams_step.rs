@@ -28,7 +28,7 @@ const ABOUT: About = About::RedisReady;
 
 /// The older `ChatCluster` that has this prefix on this Redis, if there is one.
 pub(crate) fn holder(shared: &Shared, cluster: &ValidatedCluster, me: &Claimant) -> Option<String> {
-    let server = cluster.redis.address.as_ref()?.to_string();
+    let server = [cluster.redis.address.as_ref()?.to_string()];
     let prefix = BTreeSet::from([cluster.redis.prefix.clone()]);
     shared.prefixes.claim(&server, &prefix, me).pop().map(|(_, holder)| holder)
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(
     };
     let mut wanted = cluster.kafka.topics.clone();
     let names: BTreeSet<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
-    let taken = shared.topics.claim(&cluster.kafka.bootstrap_servers(), &names, me);
+    let taken = shared.topics.claim(&cluster.kafka.servers(), &names, me);
     wanted.retain(|topic| !taken.iter().any(|(name, _)| *name == topic.name));
     let recorded = previous.iter().flat_map(|status| &status.topics);
     let options = ProvisionOptions {
@@ -57,6 +57,9 @@ pub(crate) async fn run(
         Err(error) => {
             shared.metrics.error("kafka");
             let reason = if matches!(error, Error::Unavailable(_)) { "KafkaUnavailable" } else { "KafkaRefused" };
+            // librdkafka's counts and times differ from one attempt to the next
+            let error = error.to_string();
+            let error = error.split(" (after ").next().unwrap_or_default();
             let hint = format!(
                 "{error}; is {} right, and may the operator's user do this?",
                 cluster.kafka.bootstrap_servers()

@@ -167,7 +167,7 @@ fn what_is_not_asked_for_or_not_possible_is_not_built() {
             .collect::<Vec<_>>()
     };
     assert_eq!(budgets("full"), ["chat-core", "chat-gateway"], "one worker: no budget");
-    assert_eq!(budgets("autoscaled"), ["chat-core", "chat-gateway"], "one worker at least: no budget");
+    assert_eq!(budgets("autoscaled").len(), 3, "one worker at least, and often many");
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Applier<'_> {
         Api::namespaced_with(self.client.clone(), &self.owner.namespace, &kind.api())
     }
 
-    fn owns(&self, object: &DynamicObject) -> bool {
+    pub(crate) fn owns(&self, object: &DynamicObject) -> bool {
         object.owner_references().iter().any(|owner| owner.uid == self.owner.uid)
     }
 
@@ -195,6 +195,7 @@ impl Applier<'_> {
     async fn write(&self, kind: Kind, name: &str, declared: Value) -> Result<DynamicObject, kube::Error> {
         let (api, apply) = (self.api(kind), PatchParams::apply(MANAGER).force());
         let declared = annotated(declared);
+        let shown = self.caches.shown(kind, &self.owner.namespace, name);
         let now = match api.patch(name, &apply, &Patch::Apply(&declared)).await {
             Ok(now) => {
                 let live = serde_json::to_value(&now).map_err(kube::Error::SerdeError)?;
@@ -209,7 +210,7 @@ impl Applier<'_> {
             let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
             api.patch(name, &params, &Patch::Merge(&declared)).await?
         };
-        self.caches.wrote(kind, &self.owner.namespace, name, Some(now.clone()));
+        self.caches.wrote(kind, &self.owner.namespace, name, shown, now.clone());
         Ok(now)
     }
 

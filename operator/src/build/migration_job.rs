@@ -17,19 +17,19 @@ use super::{
 };
 use crate::validate::{Component, Source, ValidatedCluster, fingerprint};
 
+const DATABASE_URL: &str = "CHATCLUSTER_DATABASE_URL";
 /// Pods tried, ten seconds to six minutes apart: about a quarter of an hour.
 const RETRIES: i32 = 6;
 /// A migration of a large table takes its time; one that hangs must not for ever.
 const DEADLINE_SECONDS: i64 = 6 * 3600;
 
-/// Fails only when the pod cannot be written as JSON.
-pub fn build(cluster: &ValidatedCluster, version: &str) -> serde_json::Result<Job> {
+pub fn build(cluster: &ValidatedCluster, version: &str) -> Job {
     let template = template(cluster, version);
-    let fingerprint = fingerprint([serde_json::to_string(&template)?.as_str()]);
+    let fingerprint = fingerprint(what_it_does(&template).iter().map(String::as_str));
     let name = cluster.objects.migration(fingerprint.get(..10).unwrap_or(&fingerprint));
     let mut object = metadata::object_meta(cluster, name, None);
     object.labels = Some(metadata::with_version(metadata::labels(cluster, Some(MIGRATION)), version));
-    Ok(Job {
+    Job {
         metadata: object,
         spec: Some(JobSpec {
             active_deadline_seconds: Some(DEADLINE_SECONDS),
@@ -38,15 +38,25 @@ pub fn build(cluster: &ValidatedCluster, version: &str) -> serde_json::Result<Jo
             ..JobSpec::default()
         }),
         status: None,
-    })
+    }
+}
+
+/// What makes it another migration: the image and the database. Resources or labels of pods do not, and must not end one
+/// that runs.
+fn what_it_does(template: &PodTemplateSpec) -> Vec<String> {
+    let containers = || template.spec.iter().flat_map(|pod| &pod.containers);
+    let variables = containers().flat_map(|container| container.env.iter().flatten());
+    let url = variables.filter(|variable| variable.name == DATABASE_URL).map(|variable| format!("{variable:?}"));
+    let images = containers().filter_map(|container| container.image.clone());
+    let annotations = template.metadata.iter().filter_map(|metadata| metadata.annotations.as_ref());
+    let secret = annotations.filter_map(|annotations| annotations.get(pod_template::SECRETS_HASH).cloned());
+    images.chain(url).chain(secret).collect()
 }
 
 fn template(cluster: &ValidatedCluster, version: &str) -> PodTemplateSpec {
     let url = match &cluster.database.url {
-        Source::Inline(url) => {
-            EnvVar { name: "CHATCLUSTER_DATABASE_URL".to_owned(), value: Some(url.clone()), ..EnvVar::default() }
-        }
-        Source::Secret(reference) => secret_settings::variable("CHATCLUSTER_DATABASE_URL", reference),
+        Source::Inline(url) => EnvVar { name: DATABASE_URL.to_owned(), value: Some(url.clone()), ..EnvVar::default() },
+        Source::Secret(reference) => secret_settings::variable(DATABASE_URL, reference),
     };
     let container = Container {
         name: MIGRATION.to_owned(),

@@ -57,7 +57,7 @@ pub fn build(
     for service in service::build(cluster) {
         objects.push(Object::new(Kind::Service, &service)?);
     }
-    objects.push(Object::new(Kind::Job, &migration_job::build(cluster, &versions.migrate)?)?);
+    objects.push(Object::new(Kind::Job, &migration_job::build(cluster, &versions.migrate))?);
     for deployment in [
         deployment::core(cluster, &versions.core),
         deployment::worker(cluster, &versions.worker),

@@ -1,5 +1,5 @@
-//! One pod of a component at a time may be taken away on purpose. With a single pod there is no budget: it would hold up
-//! every drain of a node.
+//! One pod of a component at a time may be taken away on purpose. A component of a single pod for good has no budget; one
+//! that an autoscaler may take to one pod has: one of one may go too, so that no drain of a node waits.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
@@ -10,12 +10,12 @@ use super::metadata::{label_selector, object_meta, selector};
 use crate::validate::{Component, ValidatedCluster};
 
 pub(super) fn build(cluster: &ValidatedCluster) -> Vec<PodDisruptionBudget> {
-    let at_least = [
+    let at_most = [
         (Component::Core, cluster.core.replicas),
-        (Component::Worker, cluster.worker.scaling.initial_replicas()),
-        (Component::Gateway, cluster.gateway.scaling.initial_replicas()),
+        (Component::Worker, cluster.worker.scaling.most_replicas()),
+        (Component::Gateway, cluster.gateway.scaling.most_replicas()),
     ];
-    at_least.into_iter().filter(|(_, pods)| *pods >= 2).map(|(component, _)| budget(cluster, component)).collect()
+    at_most.into_iter().filter(|(_, pods)| *pods >= 2).map(|(component, _)| budget(cluster, component)).collect()
 }
 
 fn budget(cluster: &ValidatedCluster, component: Component) -> PodDisruptionBudget {

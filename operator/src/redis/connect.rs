@@ -1,14 +1,8 @@
-//! Connections to a Redis or a Redis Cluster, with or without TLS, kept between passes.
+//! Connections to a Redis or a Redis Cluster, with or without TLS.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind,
     TlsCertificates, Value,
@@ -18,6 +12,8 @@ use redis::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
+use crate::client_cache::ClientCache;
+
 /// To connect, and for each answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,11 +21,6 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands on their way at the same time.
 const AT_ONCE: usize = 64;
-
-/// A connection that nobody asks for is not kept for longer.
-const IDLE: Duration = Duration::from_mins(5);
-/// The most connections that are kept; beyond that the one longest unused goes.
-const MOST: usize = 256;
 
 /// Equal options mean one connection.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -221,60 +212,20 @@ fn authorities(pem: &str) -> bool {
     found.peek().is_some() && found.all(|certificate| certificate.is_ok())
 }
 
-/// One [`Redis`] for each way to connect: another password, another connection. Clones share them.
-#[derive(Debug, Clone)]
-pub struct Connections {
-    kept: Arc<Mutex<HashMap<ConnectionOptions, Kept>>>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    redis: Redis,
-    used: Instant,
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// One [`Redis`] for each way to connect, kept between passes.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(ClientCache<ConnectionOptions, Redis>);
 
 impl Connections {
-    /// Unused connections are closed by a task that ends with the last clone; so this wants a Tokio runtime around it.
+    /// Within a Tokio runtime.
     pub fn new() -> Self {
-        let kept = Arc::new(Mutex::new(HashMap::new()));
-        let looked_after = Arc::downgrade(&kept);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(IDLE / 5).await;
-                let Some(kept) = looked_after.upgrade() else { return };
-                close_unused(&mut kept.lock(), Instant::now());
-            }
-        });
-        Self { kept }
+        Self::default()
     }
 
     /// The Redis of these options; it connects to nothing yet.
     pub fn get(&self, options: &ConnectionOptions) -> Result<Redis, Error> {
-        let now = Instant::now();
-        let mut kept = self.kept.lock();
-        if let Some(known) = kept.get_mut(options) {
-            known.used = now;
-            return Ok(known.redis.clone());
-        }
-        let redis = Redis::new(options)?;
-        if kept.len() >= MOST
-            && let Some(longest_unused) = kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone())
-        {
-            kept.remove(&longest_unused);
-        }
-        kept.insert(options.clone(), Kept { redis: redis.clone(), used: now });
-        Ok(redis)
+        self.0.get(options, Redis::new)
     }
-}
-
-fn close_unused(kept: &mut HashMap<ConnectionOptions, Kept>, now: Instant) {
-    kept.retain(|_, kept| now.saturating_duration_since(kept.used) < IDLE);
 }
 
 #[cfg(test)]
@@ -296,20 +247,5 @@ mod tests {
         }
         let options = ConnectionOptions { password: Some("geheim".to_owned()), ..at("redis://:geheim@h") };
         assert!(!format!("{options:?}").contains("geheim"));
-    }
-
-    #[tokio::test]
-    async fn the_same_options_share_a_connection_and_there_is_a_bound() {
-        let connections = Connections::new();
-        for server in 1..=MOST + 3 {
-            connections.get(&at(&format!("redis://h:{server}"))).unwrap();
-            connections.get(&at("redis://h:1")).unwrap();
-        }
-        let mut kept = connections.kept.lock();
-        assert_eq!(kept.len(), MOST);
-        assert!(kept.contains_key(&at("redis://h:1")), "in use all the time");
-        assert!(!kept.contains_key(&at("redis://h:2")), "the longest unused");
-        close_unused(&mut kept, Instant::now() + IDLE * 2);
-        assert!(kept.is_empty());
     }
 }

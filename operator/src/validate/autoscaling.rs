@@ -35,6 +35,14 @@ impl Scaling {
         }
     }
 
+    /// Pods there may ever be.
+    pub fn most_replicas(&self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => *replicas,
+            Self::Auto(auto) => auto.max,
+        }
+    }
+
     pub fn autoscaling(&self) -> Option<&Autoscaling> {
         match self {
             Self::Fixed(_) => None,

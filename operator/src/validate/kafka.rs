@@ -1,6 +1,6 @@
 //! How pods and operator reach Kafka, and what is on it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chatcluster_contracts::topics::Names;
 use chatcluster_kafka_admin::{ConnectionOptions, Mechanism, Password, Sasl, Security};
@@ -11,7 +11,7 @@ use super::{
     topics,
 };
 use crate::{
-    crd::{KafkaSpec, SaslMechanism, SecretKeyRef, SecretRef},
+    crd::{ChatClusterSpec, KafkaSpec, SaslMechanism, SecretKeyRef, SecretRef},
     kafka::{DeclaredTopic, declare},
     secrets::{PASSWORD, USERNAME},
 };
@@ -50,6 +50,11 @@ impl KafkaConnection {
 }
 
 impl Kafka {
+    /// Each broker that is named, `host:port`.
+    pub fn servers(&self) -> Vec<String> {
+        self.brokers.iter().map(ToString::to_string).collect()
+    }
+
     pub fn bootstrap_servers(&self) -> String {
         self.brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
@@ -63,6 +68,15 @@ impl Kafka {
             (true, true) => "sasl_ssl",
         }
     }
+}
+
+/// The brokers and topics that a spec names, whatever else is wrong with it. `None`: not even these can be read.
+pub fn claimed_topics(spec: &ChatClusterSpec) -> Option<(Vec<String>, BTreeSet<String>)> {
+    let names = topics::names(&spec.kafka).ok()?;
+    let settings = topics::settings(&spec.kafka).ok()?;
+    let topics = declare(&names, u32::from(spec.kafka.replication_factor), &settings);
+    let servers = spec.kafka.bootstrap_servers.split(',').map(|broker| broker.trim().to_owned());
+    Some((servers.collect(), topics.into_iter().map(|topic| topic.name).collect()))
 }
 
 pub(super) fn kafka(spec: &KafkaSpec, used: &mut SecretUse<'_>) -> Result<Kafka, Invalid> {

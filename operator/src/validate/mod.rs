@@ -31,7 +31,7 @@ pub use self::{
     autoscaling::{Autoscaling, Scaling},
     component::{Component, Core, Gateway, Ingress, Pods, Resources, Worker},
     database::Database,
-    kafka::{Kafka, KafkaConnection},
+    kafka::{Kafka, KafkaConnection, claimed_topics},
     names::{ClusterName, ObjectName, ObjectNames},
     quantity::{Quantity, QuantityError},
     redis::Redis,

@@ -230,11 +230,36 @@ async fn of_two_operators_one_works_and_the_other_takes_over() {
     println!("taken over {:?} after the leader was killed, with a lease of 3 s", killed.elapsed());
     world.dynamic(Kind::Service).delete("chat-core", &DeleteParams::default()).await.unwrap();
     eventually("the second works", || async { world.dynamic(Kind::Service).get("chat-core").await.ok() }).await;
-    // an orderly end hands over at once
-    let third = start("third").await;
     second.stop().await;
+
+    // an orderly end hands over at once: whoever waits does not wait for this lease to run out
+    let patient = |name: &'static str| {
+        let world = &world;
+        async move {
+            let arguments = [
+                "--watch-namespaces",
+                &world.namespace,
+                "--leader-election",
+                "true",
+                "--lease-namespace",
+                &world.namespace,
+                "--lease-name",
+                "patient",
+                "--lease-duration",
+                "2m",
+                "--node",
+                name,
+            ];
+            Operator::start(world.api.config().await.unwrap(), &arguments).await
+        }
+    };
+    let holder = || async { leases.get("patient").await.ok()?.spec?.holder_identity };
+    let third = patient("third").await;
     eventually("the third leads", || async { (holder().await? == "third").then_some(()) }).await;
+    let fourth = patient("fourth").await;
     third.stop().await;
+    eventually("the fourth leads", || async { (holder().await? == "fourth").then_some(()) }).await;
+    fourth.stop().await;
 
     // two that both believe to lead do no harm: they want the same
     let (one, two) = (world.operator().await, world.operator().await);
