@@ -15,7 +15,7 @@ use kube::{
     runtime::controller::{self, Action, Config, applier},
 };
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     caches::{Caches, Guarded},
@@ -32,6 +32,8 @@ use crate::{
 
 /// Triggers of one burst are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(20);
+/// A pass that panicked was logged, and is tried again.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 /// A pass that takes longer hangs on something that has no timeout of its own.
 const MOST: Duration = Duration::from_mins(2);
 
@@ -151,38 +153,50 @@ impl std::fmt::Debug for Scope {
     }
 }
 
-/// Works until `stop`; passes under way are finished.
+/// Works until `stop`; passes under way are finished, those that wait for their time are not.
 pub(crate) async fn run(shared: Arc<Shared>, namespace: Option<String>, stop: CancellationToken) {
     let (caches, triggers) = Caches::watch(&shared.client, namespace.as_deref());
     let (clusters, watching) = (caches.clusters().clone(), shared.clone());
     let config = Config::default().debounce(DEBOUNCE).concurrency(shared.concurrency);
     let scope = Arc::new(Scope { shared, caches, known: Mutex::default() });
-    let triggers = triggers.take_until(stop.cancelled_owned());
+    let (under_way, killed) = (TaskTracker::new(), CancellationToken::new());
+    // whoever drops this function ends its passes too
+    let _killer = killed.clone().drop_guard();
+    let spawner = under_way.clone();
     let passes = applier(
-        |cluster, scope| Box::pin(pass(cluster, scope)),
+        move |cluster, scope| {
+            // a task of its own, so that it outlives the stream of passes
+            let pass = Box::pin(killed.clone().run_until_cancelled_owned(pass(cluster, scope)));
+            let pass = spawner.spawn(async move { pass.await.unwrap_or_else(Action::await_change) });
+            Box::pin(async move { Ok(pass.await.unwrap_or_else(|_| Action::requeue(AFTER_PANIC))) })
+        },
         |_, error: &Infallible, _| match *error {},
         scope,
         clusters,
         triggers,
         config,
     );
-    passes
-        .for_each(|outcome| async {
-            match outcome {
-                Ok(_) => watching.api_server.up(),
-                Err(controller::Error::QueueError(error)) => {
-                    watching.metrics.error("kubernetes");
-                    watching.api_server.down(&error);
-                    tracing::warn!(%error, "a watch was interrupted; it goes on as soon as it can");
-                }
-                // of an object that is gone by now
-                Err(error) => tracing::debug!(%error, "controller"),
+    let working = passes.for_each(|outcome| async {
+        match outcome {
+            Ok(_) => watching.api_server.up(),
+            Err(controller::Error::QueueError(error)) => {
+                watching.metrics.error("kubernetes");
+                watching.api_server.down(&error);
+                tracing::warn!(%error, "a watch was interrupted; it goes on as soon as it can");
             }
-        })
-        .await;
+            // of an object that is gone by now
+            Err(error) => tracing::debug!(%error, "controller"),
+        }
+    });
+    tokio::select! {
+        () = working => {}
+        () = stop.cancelled() => {}
+    }
+    under_way.close();
+    under_way.wait().await;
 }
 
-async fn pass(cluster: Arc<Guarded>, scope: Arc<Scope>) -> Result<Action, Infallible> {
+async fn pass(cluster: Arc<Guarded>, scope: Arc<Scope>) -> Action {
     scope.shared.keep_count(&scope);
     let (start, shared) = (Instant::now(), &scope.shared);
     let name = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
@@ -201,5 +215,5 @@ async fn pass(cluster: Arc<Guarded>, scope: Arc<Scope>) -> Result<Action, Infall
     shared.metrics.managed_objects.set(i64::try_from(scope.caches.managed()).unwrap_or(i64::MAX));
     tracing::debug!(cluster = name, ?outcome, took_ms = took.as_millis(), again_s = again.as_secs_f64(), "pass");
     // spread over time: many clusters must not all come at the same moment
-    Ok(Action::requeue(again.mul_f64(rand::random_range(0.9..1.0))))
+    Action::requeue(again.mul_f64(rand::random_range(0.9..1.0)))
 }

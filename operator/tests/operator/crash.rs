@@ -56,10 +56,23 @@ fn manifest(world: &World) -> Value {
 async fn settled(world: &World) {
     world.until("chat", "KafkaTopicsReady", ConditionStatus::True).await;
     world.until("chat", "RedisReady", ConditionStatus::True).await;
+    let all = [
+        (Kind::ServiceAccount, 3),
+        (Kind::ConfigMap, 3),
+        (Kind::Service, 4),
+        (Kind::Job, 1),
+        (Kind::Deployment, 3),
+        (Kind::PodDisruptionBudget, 3),
+        (Kind::HorizontalPodAutoscaler, 1),
+        (Kind::NetworkPolicy, 6),
+    ];
     eventually("nothing is missing", || async {
-        let (deployments, budgets) =
-            (world.names(Kind::Deployment).await.len(), world.names(Kind::PodDisruptionBudget).await.len());
-        (deployments == 3 && budgets == 3 && world.names(Kind::HorizontalPodAutoscaler).await.len() == 1).then_some(())
+        for (kind, count) in all {
+            if world.names(kind).await.iter().filter(|name| name.starts_with("chat-")).count() != count {
+                return None;
+            }
+        }
+        Some(())
     })
     .await;
     let replicas =

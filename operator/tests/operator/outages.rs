@@ -53,7 +53,7 @@ async fn a_secret_that_is_missing_and_comes_and_changes() {
         Some(annotations)
     };
     let before = eventually("the deployments are made", hash).await;
-    world.until("chat", "RedisReady", ConditionStatus::True).await;
+    eventually("all of them are", || async { (world.names(Kind::Deployment).await.len() == 3).then_some(()) }).await;
     let worker = world.dynamic(Kind::Deployment).get("chat-worker").await.unwrap().metadata.generation;
 
     // a key that nobody uses rolls nothing; one that is used rolls who uses it
@@ -91,7 +91,7 @@ async fn the_api_server_answers_with_errors_now_and_then() {
     eventually("everything exists", || async {
         let all = [
             (Kind::Deployment, 3),
-            (Kind::Service, 3),
+            (Kind::Service, 4),
             (Kind::ConfigMap, 3),
             (Kind::Job, 1),
             (Kind::PodDisruptionBudget, 3),
