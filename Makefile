@@ -71,7 +71,7 @@ bench-operator: ## The operator: time to objects, calls a pass, memory with 100 
 	@scripts/prepare test
 	cargo build --locked --release --bin testkit
 	target/release/testkit install
-	cargo test --locked --release -p chatcluster-operator --test figures -- --ignored --nocapture
+	cargo test --locked --release -p chatcluster-operator --test figures -- --nocapture
 
 clean: ## Remove what was built (the data of `make run` stays)
 	cargo clean

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use chatcluster_operator::{crd::ConditionStatus, kinds::Kind};
-use chatcluster_testkit::faults::{ApiProxy, Effect, Fault, Matching};
+use chatcluster_testkit::{
+    Redis,
+    faults::{ApiProxy, Effect, Fault, Matching, TcpProxy},
+    install,
+    kafka::{Kafka, KafkaOptions},
+    scratch::ScratchDir,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Operator, World, eventually};
@@ -158,4 +164,64 @@ async fn killed_after_any_call_it_reaches_the_same_end() {
             assert_eq!(found, wanted, "cut at {point}");
         }
     }
+}
+
+/// The same for what it says to Kafka and to Redis: everything is cut after `n` requests, the last of which is carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_after_any_request_to_kafka_or_redis_it_reaches_the_same_end() {
+    let installed = install::ready(install::quiet).await.unwrap();
+    let (to_kafka, to_redis) = (TcpProxy::start(1).await.unwrap(), TcpProxy::start(1).await.unwrap());
+    let options = KafkaOptions { advertised_port: Some(to_kafka.port()), ..KafkaOptions::default() };
+    let kafka = Kafka::start_as(&installed, options, ScratchDir::new("kafka").unwrap()).await.unwrap();
+    let redis = Redis::start(&installed).await.unwrap();
+    to_kafka.forward_to(kafka.proxied_port().unwrap());
+    to_redis.forward_to(redis.port());
+    let url = redis.url().replace(&format!(":{}", redis.port()), &format!(":{}", to_redis.port()));
+
+    let mut runs = 0;
+    for proxy in [&to_kafka, &to_redis] {
+        for n in 1..=40 {
+            let world = World::new().await;
+            world.secret("redis", &json!({"url": url})).await;
+            let labels = [
+                ("app.kubernetes.io/managed-by", "chatcluster-operator"),
+                ("app.kubernetes.io/component", "gateway"),
+                ("chatcluster.dev/cluster", "chat"),
+            ];
+            world.api.make_pod(&world.namespace, "chat-gateway-1", &labels, false).await.unwrap();
+            let mut manifest = world.manifest("chat");
+            manifest["spec"]["kafka"]["bootstrapServers"] = json!(format!("127.0.0.1:{}", to_kafka.port()));
+            manifest["spec"]["redis"]["urlSecretRef"] = json!({"name": "redis", "key": "url"});
+
+            proxy.cut_after(n);
+            let operator = world.operator().await;
+            world.apply(&manifest).await;
+            let both = async {
+                world.until("chat", "KafkaTopicsReady", ConditionStatus::True).await;
+                world.until("chat", "RedisReady", ConditionStatus::True).await;
+            };
+            let is_cut = eventually("it is cut", || async { proxy.is_cut().then_some(()) });
+            let finished = tokio::select! {
+                () = both => true,
+                () = is_cut => false,
+            };
+            drop(operator);
+            proxy.heal();
+            let _operator = world.operator().await;
+            world.until("chat", "KafkaTopicsReady", ConditionStatus::True).await;
+            world.until("chat", "RedisReady", ConditionStatus::True).await;
+            let topics = world.clusters().get("chat").await.unwrap().status.unwrap().topics;
+            assert_eq!(topics.len(), 17, "cut after {n}");
+            let stream = format!("{}chat:gatewayId:chat-gateway-1:stream", world.redis_prefix);
+            let groups = redis.command(&["XINFO", "GROUPS", &stream]).await.unwrap();
+            assert!(format!("{groups:?}").contains("gateway"), "cut after {n}: {groups:?}");
+            runs += 1;
+            if finished {
+                // so many requests are not made
+                break;
+            }
+        }
+    }
+    println!("{runs} places to be cut at");
+    assert!(runs > 8, "{runs}");
 }
