@@ -128,14 +128,8 @@ async fn let_go(cluster: &ChatCluster, scope: &Scope, news: News) -> Result<Done
 
 /// Ends core, workers and gateways, which would go on producing. True: there are some still.
 async fn pods_end(cluster: &ChatCluster, scope: &Scope) -> Result<bool, kube::Error> {
-    let owner = owner(cluster);
-    let applier = Applier {
-        client: &scope.shared.client,
-        caches: &scope.caches,
-        owner: &owner,
-        initial_replicas: std::collections::BTreeMap::new(),
-        optional: Vec::new(),
-    };
+    let owner = Owner::of(cluster);
+    let applier = Applier::new(scope, &owner);
     let makers = [Kind::Deployment, Kind::Job]
         .into_iter()
         .flat_map(|kind| {
@@ -155,14 +149,6 @@ async fn pods_end(cluster: &ChatCluster, scope: &Scope) -> Result<bool, kube::Er
     let pods: Api<Pod> = Api::namespaced(scope.shared.client.clone(), &owner.namespace);
     let selector = format!("{CLUSTER_LABEL}={}", owner.name);
     Ok(!pods.list_metadata(&ListParams::default().labels(&selector).limit(1)).await?.items.is_empty())
-}
-
-fn owner(cluster: &ChatCluster) -> Owner {
-    Owner {
-        namespace: cluster.namespace().unwrap_or_default(),
-        name: cluster.name_any(),
-        uid: cluster.uid().unwrap_or_default(),
-    }
 }
 
 /// Removes what can be removed; says what, or why not.

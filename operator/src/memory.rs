@@ -55,9 +55,7 @@ impl Memory {
             *self = Self { generation, failures: self.failures, told, ..Self::default() };
         }
     }
-}
 
-impl Memory {
     /// Without the warnings that were told already; what is told of one reason in one pass is one Event.
     pub(crate) fn untold(&mut self, news: Vec<News>) -> Vec<News> {
         self.told.retain(|_, at| at.elapsed() < TELL_AGAIN);
@@ -89,8 +87,12 @@ impl<T> Step<T> {
         }
     }
 
-    pub(crate) const fn is_new(&self) -> bool {
-        matches!(self, Self::New(_))
+    /// What this pass itself found.
+    pub(crate) const fn fresh(&self) -> Option<&T> {
+        match self {
+            Self::New(value) => Some(value),
+            Self::Known(..) => None,
+        }
     }
 
     pub(crate) fn into_inner(self) -> (Instant, T) {
@@ -98,18 +100,6 @@ impl<T> Step<T> {
             Self::New(value) => (Instant::now(), value),
             Self::Known(at, value) => (at, value),
         }
-    }
-}
-
-impl Step<TopicsFound> {
-    pub(crate) fn fresh_changes(&self) -> bool {
-        self.is_new() && self.value().changed
-    }
-}
-
-impl Step<Streams> {
-    pub(crate) fn fresh_changes(&self) -> bool {
-        self.is_new() && self.value().changed
     }
 }
 

@@ -62,10 +62,8 @@ impl Parts {
         ];
         for (component, part) in parts {
             let Some(part) = part.as_mut().filter(|part| !part.rolled_out && part.replicas > 0) else { continue };
-            let labels = build::metadata::selector(valid, Some(component.as_str()));
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let api: Api<Pod> = Api::namespaced(scope.shared.client.clone(), &valid.objects.namespace);
-            match api.list(&ListParams::default().labels(&labels.join(",")).limit(PODS_ASKED)).await {
+            match api.list(&ListParams::default().labels(&selector(valid, component)).limit(PODS_ASKED)).await {
                 Ok(pods) => part.complaint = observe::pods_complaint(&pods.items).or(part.complaint.take()),
                 Err(error) => tracing::debug!(%error, "pods not read"),
             }
@@ -105,14 +103,7 @@ pub(crate) async fn retry_migration(scope: &Scope, owner: &Owner, parts: &Parts,
     if Timestamp::now().duration_since(at).as_secs() < i64::try_from(MIGRATE_AGAIN.as_secs()).unwrap_or(i64::MAX) {
         return false;
     }
-    let applier = Applier {
-        client: &scope.shared.client,
-        caches: &scope.caches,
-        owner,
-        initial_replicas: BTreeMap::new(),
-        optional: Vec::new(),
-    };
-    applier.delete(Kind::Job, object).await.is_ok()
+    Applier::new(scope, owner).delete(Kind::Job, object).await.is_ok()
 }
 
 pub(crate) fn component(valid: &ValidatedCluster, about: About, found: Option<&Availability>) -> Finding {
@@ -142,11 +133,16 @@ pub(crate) fn database(
 }
 
 pub(crate) fn gateway(found: &Availability, valid: &ValidatedCluster) -> GatewayStatus {
-    let labels = build::metadata::selector(valid, Some(Component::Gateway.as_str()));
-    let selector: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     GatewayStatus {
         replicas: found.replicas,
         ready: format!("{}/{}", found.ready, found.wanted),
-        selector: selector.join(","),
+        selector: selector(valid, Component::Gateway),
     }
+}
+
+/// The pods of a component, as `kubectl get pods -l` takes them.
+fn selector(valid: &ValidatedCluster, component: Component) -> String {
+    let labels = build::metadata::selector(valid, Some(component.as_str()));
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    labels.join(",")
 }

@@ -109,11 +109,7 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
     };
 
     memory.secrets_missing = !valid.missing_secrets.is_empty();
-    let owner = Owner {
-        namespace: valid.objects.namespace.clone(),
-        name: valid.objects.cluster.as_str().to_owned(),
-        uid: cluster.uid().unwrap_or_default(),
-    };
+    let owner = Owner::of(cluster);
     let capabilities = shared.discovery.capabilities(&shared.client).await;
     let before = Parts::look(scope, &valid, &owner);
     let known = capabilities.unwrap_or_default();
@@ -136,14 +132,15 @@ async fn pass(cluster: &ChatCluster, scope: &Scope, memory: &mut Memory) -> Resu
 
     let mut after = Parts::look(scope, &valid, &owner);
     after.ask_pods(scope, &valid).await;
-    let mut changed =
-        finalizer_changed || !applied.changed.is_empty() || topics.fresh_changes() || streams.fresh_changes();
+    let mut changed = finalizer_changed || !applied.changed.is_empty();
     news.extend(applied_news(&applied));
-    if topics.is_new() {
-        news.extend(topics.value().news.iter().cloned());
+    if let Some(topics) = topics.fresh() {
+        changed |= topics.changed;
+        news.extend(topics.news.iter().cloned());
     }
-    if streams.is_new() {
-        news.extend(streams.value().news.iter().cloned());
+    if let Some(streams) = streams.fresh() {
+        changed |= streams.changed;
+        news.extend(streams.news.iter().cloned());
     }
     if !valid.paused && parts::retry_migration(scope, &owner, &after, &job).await {
         news.push(News::normal("MigrationRetried", format!("Job {job} failed before and is started again")));
@@ -246,7 +243,7 @@ async fn apply(
     let optional =
         [(Kind::ServiceMonitor, capabilities.service_monitor), (Kind::PrometheusRule, capabilities.prometheus_rule)];
     let optional = optional.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind).collect();
-    let applier = Applier { client: &scope.shared.client, caches: &scope.caches, owner, initial_replicas, optional };
+    let applier = Applier { initial_replicas, optional, ..Applier::new(scope, owner) };
     applier.run(objects, &kept).await
 }
 

@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use crate::{
     caches::Caches,
+    controller::Scope,
+    crd::ChatCluster,
     kinds::{CLUSTER_LABEL, Kind, MANAGER, Object},
 };
 
@@ -26,11 +28,21 @@ pub(crate) struct Owner {
     pub(crate) uid: String,
 }
 
+impl Owner {
+    pub(crate) fn of(cluster: &ChatCluster) -> Self {
+        Self {
+            namespace: cluster.namespace().unwrap_or_default(),
+            name: cluster.name_any(),
+            uid: cluster.uid().unwrap_or_default(),
+        }
+    }
+}
+
 /// What was done to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     Created,
-    /// The first field that was not as declared; empty: it is no longer declared.
+    /// The first field that was not as declared; the annotation with the hash, when something is no longer declared.
     Updated(String),
     Deleted,
 }
@@ -79,7 +91,18 @@ impl std::fmt::Debug for Applier<'_> {
     }
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
+    /// Without an autoscaler and without kinds outside Kubernetes.
+    pub(crate) fn new(scope: &'a Scope, owner: &'a Owner) -> Self {
+        Self {
+            client: &scope.shared.client,
+            caches: &scope.caches,
+            owner,
+            initial_replicas: BTreeMap::new(),
+            optional: Vec::new(),
+        }
+    }
+
     /// Applies `wanted` and removes what else is there, except of the kinds in `kept`.
     pub(crate) async fn run(&self, wanted: Vec<Object>, kept: &[Kind]) -> Applied {
         let mut applied = Applied::default();

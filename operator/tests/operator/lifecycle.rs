@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::support::{Operator, World, eventually};
+use crate::support::{Operator, World, eventually, eventually_within};
 
 async fn version(world: &World, deployment: &str) -> Option<String> {
     let found = world.dynamic(Kind::Deployment).get(deployment).await.ok()?;
@@ -183,22 +183,10 @@ async fn a_namespace_whose_secret_and_kafka_are_gone_goes_too() {
     world.api.finish_namespace(&world.namespace).await.unwrap();
 }
 
-async fn eventually_within<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    within: Duration,
-    mut check: impl FnMut() -> F,
-) -> T {
-    let looked = || {
-        let found = check();
-        async move { found.await.ok_or("not yet") }
-    };
-    chatcluster_testkit::await_condition(what, within, looked).await.unwrap()
-}
-
 #[tokio::test]
 async fn of_two_operators_one_works_and_the_other_takes_over() {
     let world = World::new().await;
-    let start = |name: &'static str| {
+    let start = |name: &'static str, lease: &'static str, duration: &'static str| {
         let world = &world;
         async move {
             let arguments = [
@@ -208,8 +196,10 @@ async fn of_two_operators_one_works_and_the_other_takes_over() {
                 "true",
                 "--lease-namespace",
                 &world.namespace,
+                "--lease-name",
+                lease,
                 "--lease-duration",
-                "3s",
+                duration,
                 "--node",
                 name,
             ];
@@ -217,10 +207,10 @@ async fn of_two_operators_one_works_and_the_other_takes_over() {
         }
     };
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
-    let holder = || async { leases.get("chatcluster-operator").await.ok()?.spec?.holder_identity };
-    let first = start("first").await;
+    let holder = || async { leases.get("short").await.ok()?.spec?.holder_identity };
+    let first = start("first", "short", "3s").await;
     eventually("the first leads", || async { (holder().await? == "first").then_some(()) }).await;
-    let second = start("second").await;
+    let second = start("second", "short", "3s").await;
     world.apply(&world.manifest("chat")).await;
     world.until("chat", "KafkaTopicsReady", ConditionStatus::True).await;
     assert_eq!(second.writes(), 0, "the second only waits");
@@ -233,30 +223,10 @@ async fn of_two_operators_one_works_and_the_other_takes_over() {
     second.stop().await;
 
     // an orderly end hands over at once: whoever waits does not wait for this lease to run out
-    let patient = |name: &'static str| {
-        let world = &world;
-        async move {
-            let arguments = [
-                "--watch-namespaces",
-                &world.namespace,
-                "--leader-election",
-                "true",
-                "--lease-namespace",
-                &world.namespace,
-                "--lease-name",
-                "patient",
-                "--lease-duration",
-                "2m",
-                "--node",
-                name,
-            ];
-            Operator::start(world.api.config().await.unwrap(), &arguments).await
-        }
-    };
     let holder = || async { leases.get("patient").await.ok()?.spec?.holder_identity };
-    let third = patient("third").await;
+    let third = start("third", "patient", "2m").await;
     eventually("the third leads", || async { (holder().await? == "third").then_some(()) }).await;
-    let fourth = patient("fourth").await;
+    let fourth = start("fourth", "patient", "2m").await;
     third.stop().await;
     eventually("the fourth leads", || async { (holder().await? == "fourth").then_some(()) }).await;
     fourth.stop().await;

@@ -256,7 +256,15 @@ fn show_log(options: &Options) {
 }
 
 /// Waits until `check` finds something.
-pub(crate) async fn eventually<T, F, Fut>(what: &str, mut check: F) -> T
+pub(crate) async fn eventually<T, F, Fut>(what: &str, check: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    eventually_within(what, WAIT, check).await
+}
+
+pub(crate) async fn eventually_within<T, F, Fut>(what: &str, within: Duration, mut check: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
@@ -265,5 +273,5 @@ where
         let found = check();
         async move { found.await.ok_or("not yet") }
     };
-    await_condition(what, WAIT, checked).await.unwrap()
+    await_condition(what, within, checked).await.unwrap()
 }
