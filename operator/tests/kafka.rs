@@ -126,6 +126,26 @@ async fn all_topics_are_created_and_a_second_pass_changes_nothing() {
     assert_eq!(again, Provisioned { actions: Vec::new(), ..made });
 }
 
+/// One that was stopped may have asked for topics that no broker shows yet when the next one looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_that_somebody_else_creates_just_now_are_looked_at_again() {
+    for round in 0..5 {
+        let place = Place::new(&format!("raced-{round}")).await;
+        let declared = place.declared(TopicSettings::default());
+        let options = ProvisionOptions::default();
+        let passes = (0..4).map(|_| provision(&place.admin, &declared, &options));
+        for outcome in futures_util::future::join_all(passes).await {
+            match outcome {
+                Ok(found) => assert_eq!(found.topics.len(), declared.len(), "{found:?}"),
+                Err(Error::Unavailable(said)) => assert!(said.contains("somebody else"), "{said}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let found = place.provision(&declared, &options).await;
+        assert_eq!((found.topics.len(), found.actions.len()), (declared.len(), 0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drifted_retention_comes_back_and_a_key_set_by_hand_stays() {
     let place = Place::new("drift").await;

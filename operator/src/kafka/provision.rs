@@ -59,12 +59,17 @@ pub async fn provision(
     if actions.is_empty() {
         return Ok(report(declared, &present(&observed), actions, findings, auto_create, options));
     }
-    let done = act(admin, declared, actions, &mut findings).await?;
-    let topics = if done.iter().all(|action| matches!(action, Action::SetConfig { .. })) {
+    let Acted { done, raced } = act(admin, declared, actions, &mut findings).await?;
+    let topics = if done.iter().chain(&raced).all(|action| matches!(action, Action::SetConfig { .. })) {
         present(&observed)
     } else {
-        until_served(admin, declared, &done).await?
+        until_served(admin, declared, done.iter().chain(&raced)).await?
     };
+    if let Some(action) = raced.first() {
+        // It may have other partitions and settings than those declared: the next look compares them.
+        let name = action.topic();
+        return Err(Error::Unavailable(format!("topic {name} was created by somebody else just now")));
+    }
     Ok(report(declared, &topics, done, findings, auto_create, options))
 }
 
@@ -105,17 +110,23 @@ async fn auto_create(admin: &Admin) -> Result<Option<bool>, Error> {
     }
 }
 
-/// Answers with what was done. A refusal becomes a finding.
+struct Acted {
+    done: Vec<Action>,
+    /// Topics that were there after all: created since we looked, or before it and not known to every broker then.
+    raced: Vec<Action>,
+}
+
+/// A refusal becomes a finding.
 async fn act(
     admin: &Admin,
     declared: &[DeclaredTopic],
     actions: Vec<Action>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Action>, Error> {
+) -> Result<Acted, Error> {
     let (new, changed) = (new_topics(&actions), changes(&actions));
     let mut created = admin.create_topics(&new).await?.into_iter();
     let mut altered = admin.alter_configs_incrementally(&changed).await?.into_iter();
-    let mut done = Vec::new();
+    let (mut done, mut raced) = (Vec::new(), Vec::new());
     for action in actions {
         let outcome = match &action {
             Action::Create(_) => created.next().unwrap_or(Ok(())),
@@ -124,8 +135,7 @@ async fn act(
         };
         match outcome {
             Ok(()) => done.push(action),
-            // Somebody else created it since we looked: the next pass compares it.
-            Err(Error::AlreadyExists(_)) => {}
+            Err(Error::AlreadyExists(_)) => raced.push(action),
             Err(error @ Error::Unavailable(_)) => return Err(error),
             Err(error) => {
                 let topic = declared.iter().find(|topic| topic.name == action.topic());
@@ -133,7 +143,7 @@ async fn act(
             }
         }
     }
-    Ok(done)
+    Ok(Acted { done, raced })
 }
 
 fn new_topics(actions: &[Action]) -> Vec<NewTopic> {
@@ -165,11 +175,10 @@ fn changes(actions: &[Action]) -> Vec<ConfigChange> {
 async fn until_served(
     admin: &Admin,
     declared: &[DeclaredTopic],
-    done: &[Action],
+    done: impl Iterator<Item = &Action>,
 ) -> Result<BTreeMap<String, Topic>, Error> {
     let names = names(declared);
     let wanted: BTreeMap<&str, u32> = done
-        .iter()
         .filter_map(|action| match action {
             Action::Create(topic) => Some((topic.name.as_str(), topic.partitions)),
             Action::Grow { name, to, .. } => Some((name.as_str(), *to)),
