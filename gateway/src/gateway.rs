@@ -1,43 +1,54 @@
 //! Assembles the gateway.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
 use chatcluster_contracts::{
-    ids::{BootId, Node},
+    ids::{BootId, Node, UserId},
     problem::{Code, Problem},
+    record::TypingRecord,
 };
 use chatcluster_service::{
     config::Secret,
     health::{Dependency, Health},
     metrics::Metrics,
+    operations,
     rpc::ServiceToken,
     shutdown::Shutdown,
-    tokens::{Claims, Verifier},
+    tokens::{Claims, Verifier, VerifierOptions},
     trace::TraceSource,
 };
-use chatcluster_transport::{event_log::Producer, gateway_streams::GatewayStreams};
+use chatcluster_transport::{
+    event_log::Producer,
+    gateway_streams::{GatewayStreams, memory::MemoryStreams},
+};
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
 };
 use tonic::transport::Channel;
 
 use crate::{
     Options,
+    conformance::{self, Nowhere, RoomReader, Rooms},
     delivery::Delivery,
     drain::drain,
     inbound::Inbound,
-    listen::{self, web},
+    listen::{self, Addresses, Origins, web},
     metrics::GatewayMetrics,
     presence::{self, Presence},
-    session::{Deadlines, Sessions, Wheel, ticks},
+    session::{Common, Deadlines, MessageLimits, Quota, Sessions, Wheel, Workspaces, rate::TokenBucket, ticks},
     upstream::{
         CoreApi,
-        receipts::Receipts,
-        sends::Sends,
+        receipts::{self, Receipts},
+        sends::{self, Sends},
         typing::{self, Typing},
     },
 };
@@ -90,14 +101,30 @@ pub(crate) struct Shared {
     issuer: String,
     pub(crate) traces: TraceSource,
     pub(crate) metrics: Arc<GatewayMetrics>,
+    pub(crate) common: Arc<Common>,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) message_limits: MessageLimits,
+    pub(crate) user_quota: Quota<UserId>,
+    pub(crate) address_quota: Quota<IpAddr>,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) origins: Origins,
     pub(crate) web: Router,
+    /// Connections that may come now.
+    pub(crate) accepts: Mutex<TokenBucket>,
     /// One permit a connection that is no session.
     pub(crate) handshakes: Arc<Semaphore>,
+    /// Conformance mode's.
+    pub(crate) rooms: Option<Arc<Rooms>>,
     pub(crate) shutdown: Shutdown,
     health: Health,
 }
 
 impl Shared {
+    /// Is anything limited by address, so that sessions must know theirs?
+    pub(crate) fn knows_addresses(&self) -> bool {
+        self.options.max_address_connections > 0 || self.address_quota.is_limited()
+    }
+
     /// Who a token speaks for. A subject of an outside issuer may be called like somebody who signed up here, so it is core
     /// who says whether it is anybody.
     pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Problem> {
@@ -142,76 +169,78 @@ impl Acceptor {
     }
 }
 
+/// What runs beside the sessions.
+struct Roads {
+    sends: sends::Road,
+    receipts: receipts::Road,
+    typing: mpsc::Receiver<TypingRecord>,
+    redis: Dependency,
+    kafka: Dependency,
+}
+
 impl Gateway {
     /// Starts everything but the listener. Nothing needs to be reachable yet.
     pub fn start(options: Options, parts: Parts, shutdown: Shutdown) -> anyhow::Result<Self> {
-        raise_file_limit();
-        let gateway = presence::Gateway { node: node(options.node.as_deref())?, boot: new_boot()? };
-        let redis = parts.health.dependency("redis");
-        let core = CoreApi::new(parts.core, ServiceToken::new(&parts.service_token)?, parts.health.dependency("core"));
-        let kafka = parts.health.optional_dependency("kafka");
-        let metrics = Arc::new(GatewayMetrics::register(&parts.metrics));
-        let sessions = Arc::new(Sessions::default());
-        let delivery = Delivery::new(sessions.clone(), core.clone(), metrics.clone(), options.resume_limit);
-        let presence = Presence::new(gateway.clone(), &*parts.streams, core.clone(), sessions.clone(), redis.clone());
-        let deadlines = Deadlines::new(options.connect_timeout, options.heartbeat, options.write_timeout);
-        let wheel = Arc::new(Wheel::new(deadlines));
-        let (sends, send_road) = Sends::new(core.clone(), metrics.clone(), options.send_timeout);
-        let (receipts, receipt_road) = Receipts::new(core.clone());
-        let (typing, typing_records) = Typing::new();
+        let (streams, producer) = (parts.streams.clone(), parts.producer.clone());
+        let (shared, roads) = assemble(options, parts, shutdown, None)?;
+        let Shared { gateway, delivery, presence, metrics, core, .. } = &*shared;
 
         let mut background = JoinSet::new();
-        background.spawn(send_road.run());
-        background.spawn(receipt_road.run());
-        background.spawn(typing::run(typing_records, parts.producer.clone(), kafka.clone()));
+        background.spawn(roads.sends.run());
+        background.spawn(roads.receipts.run());
+        background.spawn(typing::run(roads.typing, producer.clone(), roads.kafka.clone()));
         background.spawn(presence.clone().run());
         background.spawn(presence.clone().report());
-        let (holding, replaced) = (presence.clone().hold_lease(delivery.clone()), shutdown.clone());
+        let (holding, replaced) = (presence.clone().hold_lease(delivery.clone()), shared.shutdown.clone());
         background.spawn(async move {
             holding.await;
             replaced.request();
         });
-        background.spawn(delivery.clone().sweep(options.sweep));
+        background.spawn(delivery.clone().sweep(shared.options.sweep));
         background.spawn(delivery.clone().check_when_asked());
-        background.spawn(probe(core.clone(), parts.producer, kafka));
-        let turning = wheel.clone();
+        background.spawn(probe(core.clone(), producer, roads.kafka));
+        let turning = shared.wheel.clone();
         background.spawn(async move { turning.turn().await });
-        let inbound = Inbound {
-            gateway: gateway.clone(),
-            streams: parts.streams,
-            delivery: delivery.clone(),
-            metrics: metrics.clone(),
-            health: redis,
-        };
-        let leased = presence.clone();
+        let inbound = Inbound { delivery: delivery.clone(), metrics: metrics.clone(), health: roads.redis };
+        let (leased, gateway) = (presence.clone(), gateway.clone());
         background.spawn(async move {
             // two processes under one name would take each other's entries
             leased.leased().await;
-            inbound.run().await;
-        });
-
-        let handshakes = Arc::new(Semaphore::new(SPARE_CONNECTIONS));
-        let shared = Arc::new(Shared {
-            gateway,
-            sessions,
-            delivery,
-            presence,
-            wheel,
-            core,
-            sends,
-            receipts,
-            typing,
-            verifier: parts.verifier,
-            issuer: parts.issuer,
-            traces: TraceSource::new(parts.trace_rate),
-            metrics,
-            web: web::with_upgrade_hint(parts.web),
-            handshakes,
-            shutdown,
-            health: parts.health,
-            options,
+            inbound.read_own_stream(&*streams, &gateway).await;
         });
         tracing::info!(node = %shared.gateway.node, boot = %shared.gateway.boot, "gateway started");
+        Ok(Self { shared, background })
+    }
+
+    /// Starts the gateway in conformance mode: without anybody behind it.
+    pub fn start_conformance(
+        options: Options,
+        health: &Health,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let rooms = Arc::new(Rooms::default());
+        let parts = Parts {
+            streams: Arc::new(MemoryStreams::new()),
+            producer: Arc::new(Nowhere),
+            core: tonic::transport::Endpoint::from_static("http://127.0.0.1:0").connect_lazy(),
+            service_token: Secret::new(""),
+            verifier: Verifier::new(VerifierOptions::none())?,
+            issuer: String::new(),
+            web: conformance::router(rooms.clone()).merge(operations::router(health.clone(), metrics.clone())),
+            // nothing behind this mode can be unreachable
+            health: Health::new(),
+            metrics,
+            trace_rate: 0,
+        };
+        let (shared, roads) = assemble(options, parts, shutdown, Some(rooms.clone()))?;
+        let mut background = JoinSet::new();
+        let turning = shared.wheel.clone();
+        background.spawn(async move { turning.turn().await });
+        let inbound =
+            Inbound { delivery: shared.delivery.clone(), metrics: shared.metrics.clone(), health: roads.redis };
+        background.spawn(inbound.run(Box::new(RoomReader(rooms))));
+        tracing::warn!("conformance mode: everybody may publish and subscribe to everything");
         Ok(Self { shared, background })
     }
 
@@ -236,6 +265,62 @@ impl Gateway {
         self.background.shutdown().await;
         Ok(())
     }
+}
+
+fn assemble(
+    options: Options,
+    parts: Parts,
+    shutdown: Shutdown,
+    rooms: Option<Arc<Rooms>>,
+) -> anyhow::Result<(Arc<Shared>, Roads)> {
+    raise_file_limit();
+    let gateway = presence::Gateway { node: node(options.node.as_deref())?, boot: new_boot()? };
+    let redis = parts.health.dependency("redis");
+    let core = CoreApi::new(parts.core, ServiceToken::new(&parts.service_token)?, parts.health.dependency("core"));
+    let kafka = parts.health.optional_dependency("kafka");
+    let metrics = Arc::new(GatewayMetrics::register(&parts.metrics));
+    let sessions = Arc::new(Sessions::default());
+    let delivery = Delivery::new(sessions.clone(), core.clone(), metrics.clone(), options.resume_limit);
+    let presence = Presence::new(gateway.clone(), &*parts.streams, core.clone(), sessions.clone(), redis.clone());
+    let (sends, send_road) = Sends::new(core.clone(), metrics.clone(), options.send_timeout);
+    let (receipts, receipt_road) = Receipts::new(core.clone());
+    let (typing, typing_records) = Typing::new();
+    let mut deadlines = Deadlines::new(&options);
+    if rooms.is_some() {
+        // whoever measures idle sockets need not answer pings
+        deadlines = deadlines.without_silence();
+    }
+    let shared = Shared {
+        gateway,
+        sessions,
+        delivery,
+        presence,
+        wheel: Arc::new(Wheel::new(deadlines)),
+        core,
+        sends,
+        receipts,
+        typing,
+        verifier: parts.verifier,
+        issuer: parts.issuer,
+        traces: TraceSource::new(parts.trace_rate),
+        common: Arc::new(Common { queue_limit: options.session_queue, metrics: metrics.session.clone() }),
+        workspaces: Workspaces::default(),
+        message_limits: MessageLimits { max_message: options.max_frame, max_echo: conformance::MAX_MESSAGE },
+        user_quota: Quota::new(options.user_send_rate, options.user_byte_rate),
+        address_quota: Quota::new(options.address_send_rate, options.address_byte_rate),
+        addresses: Addresses::new(options.max_address_connections),
+        origins: if rooms.is_some() { Origins::Any } else { Origins::listed(&options.allowed_origins) },
+        metrics,
+        web: if rooms.is_some() { parts.web } else { web::with_upgrade_hint(parts.web) },
+        accepts: Mutex::new(TokenBucket::full(options.accept_rate, ticks::now())),
+        handshakes: Arc::new(Semaphore::new(SPARE_CONNECTIONS)),
+        rooms,
+        shutdown,
+        health: parts.health,
+        options,
+    };
+    let roads = Roads { sends: send_road, receipts: receipt_road, typing: typing_records, redis, kafka };
+    Ok((Arc::new(shared), roads))
 }
 
 fn node(configured: Option<&str>) -> anyhow::Result<Node> {

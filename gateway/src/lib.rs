@@ -5,6 +5,7 @@
 //! [`delivery`] decides by seq whose turn it is, and the sessions' queues are written. `presence` tells the others who is
 //! here, and `drain` ends it all.
 
+mod conformance;
 pub mod delivery;
 mod drain;
 mod gateway;

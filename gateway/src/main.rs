@@ -19,6 +19,9 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let listener = tokio::net::TcpListener::bind(process.listen).await?;
     let (health, metrics) = (Health::new(), Metrics::new("gateway"));
+    let Some(service_token) = process.service_token.clone() else {
+        return Gateway::start_conformance(process.options, &health, metrics, shutdown)?.serve(listener).await;
+    };
     let parts = Parts {
         streams: Arc::new(RedisStreams::new(&process.redis)?),
         producer: KafkaLog::new(&process.kafka)?.producer(),
@@ -27,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         issuer: process.token_issuer,
         web: web::with_problems(operations::router(health.clone(), metrics.clone())),
         trace_rate: process.log.trace_rate,
-        service_token: process.service_token,
+        service_token,
         health,
         metrics,
     };

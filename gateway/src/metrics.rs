@@ -1,6 +1,6 @@
 //! The figures of a gateway. Labels never carry a user, a conversation or a connection.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use chatcluster_contracts::close::CloseReason;
 use chatcluster_service::metrics::{Metrics, latency_histogram};
@@ -20,7 +20,7 @@ pub(crate) struct Outcome {
 }
 
 /// What every session counts; one for all of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SessionMetrics {
     pub(crate) dropped: Counter,
     pub(crate) queue_bytes: Gauge,
@@ -28,9 +28,10 @@ pub(crate) struct SessionMetrics {
 
 #[derive(Debug)]
 pub(crate) struct GatewayMetrics {
-    pub(crate) session: Arc<SessionMetrics>,
+    pub(crate) session: SessionMetrics,
     pub(crate) connections: Gauge,
     pub(crate) opened: Counter,
+    pub(crate) refused_connections: Counter,
     closed: Family<Reason, Counter>,
     sends: Family<Outcome, Counter>,
     pub(crate) refused_frames: Counter,
@@ -49,9 +50,10 @@ pub(crate) struct GatewayMetrics {
 impl GatewayMetrics {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         let ours = Self {
-            session: Arc::default(),
+            session: SessionMetrics::default(),
             connections: Gauge::default(),
             opened: Counter::default(),
+            refused_connections: Counter::default(),
             closed: Family::default(),
             sends: Family::default(),
             refused_frames: Counter::default(),
@@ -70,6 +72,7 @@ impl GatewayMetrics {
             let mut counter =
                 |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
             counter("connections_opened", "Client connections accepted", &ours.opened);
+            counter("connections_refused", "Connections told to come back later", &ours.refused_connections);
             counter("frames_dropped", "Typing and presence frames not sent to slow clients", &ours.session.dropped);
             counter("frames_refused", "Client frames answered by an ERROR", &ours.refused_frames);
             counter("deliveries", "Frames of events handed to sessions", &ours.deliveries);

@@ -10,6 +10,12 @@ use chatcluster_service::{
 };
 use chatcluster_transport::{event_log::kafka::KafkaOptions, gateway_streams::redis::RedisOptions};
 
+/// A number of bytes that fits a rate.
+fn bytes_u32(text: &str) -> Result<u32, String> {
+    let count = if text == "0" { 0 } else { bytes(text)? };
+    u32::try_from(count).map_err(|_| format!("at most {} bytes", u32::MAX))
+}
+
 // no clap group: the one-process form flattens the options of several services, whose groups would share this name
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -42,6 +48,10 @@ pub struct Options {
     #[arg(long, env = "CHATCLUSTER_HEARTBEAT", value_parser = duration, default_value = "25s")]
     pub heartbeat: Duration,
 
+    /// Time from the first byte of a client's message to its last
+    #[arg(long, env = "CHATCLUSTER_MESSAGE_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub message_timeout: Duration,
+
     /// A client that accepts no byte for this long is cut
     #[arg(long, env = "CHATCLUSTER_WRITE_TIMEOUT", value_parser = duration, default_value = "30s")]
     pub write_timeout: Duration,
@@ -57,6 +67,39 @@ pub struct Options {
     /// Longest content of one chat message, in bytes
     #[arg(long, env = "CHATCLUSTER_MAX_CONTENT", value_parser = bytes, default_value = "64KiB")]
     pub max_content: usize,
+
+    /// New connections a second; twice as many at once, those beyond are told to come back later
+    #[arg(long, env = "CHATCLUSTER_ACCEPT_RATE", default_value_t = 10_000, value_name = "CONNECTIONS/S",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub accept_rate: u32,
+
+    /// Most connections from one address; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_MAX_ADDRESS_CONNECTIONS", default_value_t = 0, value_name = "COUNT")]
+    pub max_address_connections: usize,
+
+    /// Proxies in front of the gateway whose X-Forwarded-For is believed; 0: the address is the connection's own
+    #[arg(long, env = "CHATCLUSTER_TRUSTED_PROXIES", default_value_t = 0, value_name = "COUNT")]
+    pub trusted_proxies: usize,
+
+    /// Sends a second of one user over all connections, twice as many at once; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_USER_SEND_RATE", default_value_t = 500, value_name = "SENDS/S")]
+    pub user_send_rate: u32,
+
+    /// Bytes a second that one user may send over all connections, twice as many at once; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_USER_BYTE_RATE", value_parser = bytes_u32, default_value = "4MiB")]
+    pub user_byte_rate: u32,
+
+    /// Sends a second from one address, twice as many at once; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_ADDRESS_SEND_RATE", default_value_t = 0, value_name = "SENDS/S")]
+    pub address_send_rate: u32,
+
+    /// Bytes a second that may be sent from one address, twice as many at once; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_ADDRESS_BYTE_RATE", value_parser = bytes_u32, default_value = "0")]
+    pub address_byte_rate: u32,
+
+    /// Compress messages of clients that offer permessage-deflate: saves bytes and costs CPU
+    #[arg(long, env = "CHATCLUSTER_PERMESSAGE_DEFLATE")]
+    pub permessage_deflate: bool,
 
     /// Sends a second that one session may keep up; twice as many at once
     #[arg(long, env = "CHATCLUSTER_SEND_RATE", default_value_t = 100, value_name = "SENDS/S",
@@ -91,10 +134,19 @@ impl Default for Options {
             head_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(25),
+            message_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             session_queue: 1 << 20,
             max_frame: 256 << 10,
             max_content: chatcluster_contracts::frame::MAX_CONTENT_BYTES,
+            accept_rate: 10_000,
+            max_address_connections: 0,
+            trusted_proxies: 0,
+            user_send_rate: 500,
+            user_byte_rate: 4 << 20,
+            address_send_rate: 0,
+            address_byte_rate: 0,
+            permessage_deflate: false,
             send_rate: 100,
             send_timeout: Duration::from_secs(10),
             resume_limit: 1000,
@@ -117,8 +169,23 @@ pub struct Process {
     pub core_url: CoreUrl,
 
     /// Shared secret of the platform's services
-    #[arg(long, env = "CHATCLUSTER_SERVICE_TOKEN", hide_env_values = true, value_parser = service_token)]
-    pub service_token: Secret,
+    #[arg(
+        long,
+        env = "CHATCLUSTER_SERVICE_TOKEN",
+        hide_env_values = true,
+        value_parser = service_token,
+        required_unless_present = "conformance"
+    )]
+    pub service_token: Option<Secret>,
+
+    /// Instead of the platform, serve what test suites and load generators expect: POST /pub/{room} to the sockets at
+    /// /sub/{room}, and echo at /echo-ws. Without any authentication: never together with a broker, core or keys
+    #[arg(
+        long,
+        env = "CHATCLUSTER_CONFORMANCE",
+        conflicts_with_all = ["service_token", "redis_url", "kafka_bootstrap_servers", "core_url", "jwks"]
+    )]
+    pub conformance: bool,
 
     /// Key sets that verify access tokens: core's as file or URL, outside issuers' as issuer=file-or-URL; separated by
     /// commas

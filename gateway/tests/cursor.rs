@@ -39,8 +39,9 @@ struct Seen {
 }
 
 impl Sink<Session> for Seen {
-    fn deliver(&mut self, event: &Arrived, to: &Session) {
-        self.events.entry(to.key).or_default().push(event.seq.get());
+    fn deliver(&mut self, run: &[Arrived], to: &Session) {
+        assert!(!run.is_empty() && run.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()), "{run:?}");
+        self.events.entry(to.key).or_default().extend(run.iter().map(|event| event.seq.get()));
     }
     fn resync(&mut self, to: &Session, from: Seq, head: Seq) {
         self.resyncs.push((to.key, from.get(), head.get()));

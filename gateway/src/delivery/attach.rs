@@ -11,7 +11,6 @@ use super::{
     fanout::Fanout,
 };
 use crate::{
-    protocol::{native, websocket},
     session::{Priority, Session},
     upstream::{Backoff, CoreError},
 };
@@ -183,6 +182,12 @@ impl Delivery {
         }
     }
 
+    /// Puts a session into a conversation as if it had everything up to `head`. False: the session is over.
+    pub(crate) fn join_at(&self, session: &Arc<Session>, id: &ConversationId, head: Seq) -> bool {
+        let conversation = self.find_or_create(id);
+        matches!(self.join(session, &conversation, head), Some(Join::Joined))
+    }
+
     /// None: the session is over.
     fn join(&self, session: &Arc<Session>, conversation: &Arc<Conversation>, got: Seq) -> Option<Join> {
         let mut touched = Touched::default();
@@ -251,13 +256,13 @@ impl Delivery {
                 got = event.seq;
                 if entitlement.admits(&event, &user) {
                     self.metrics.backfilled.inc();
-                    session.enqueue(websocket::text(&event.payload), Priority::Needed);
-                    session.count_event();
+                    session.enqueue(session.form.event(&event.payload), Priority::Needed);
+                    session.count_events(1);
                 }
                 if !session.has_room() {
                     session.flush();
                     session.places.lock().advance(conversation, got);
-                    room(session).await;
+                    session.room().await;
                 }
             }
             session.flush();
@@ -280,20 +285,7 @@ impl Delivery {
 
     fn give_up_range(&self, session: &Session, conversation: &Arc<Conversation>, from: Seq, head: Seq) {
         self.metrics.resyncs.inc();
-        session.send(native::write(&ServerFrame::Resync { conversation_id: &conversation.id, from, head }));
+        session.say(&ServerFrame::Resync { conversation_id: &conversation.id, from, head });
         session.places.lock().advance(conversation, head);
-    }
-}
-
-/// Waits until the session's queue has room, or the session is over.
-async fn room(session: &Session) {
-    loop {
-        let notified = session.room.notified();
-        tokio::pin!(notified);
-        notified.as_mut().enable();
-        if session.has_room() {
-            return;
-        }
-        notified.await;
     }
 }

@@ -10,6 +10,8 @@ use chatcluster_contracts::{event::EventType, ids::UserId, seq::Seq, trace::Trac
 
 /// Most events one cursor keeps while it waits for those before them.
 pub const HOLD_LIMIT: usize = 1000;
+/// Events that came together go out together, up to so many bytes of them.
+const RUN_BYTES: usize = 64 * 1024;
 
 /// An event as it came from a worker or from core.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,8 @@ pub trait Recipient: Clone {
 
 /// Where a cursor's decisions go.
 pub trait Sink<R> {
-    fn deliver(&mut self, event: &Arrived, to: &R);
+    /// `run`: events of consecutive seq, never empty; the same run for most recipients.
+    fn deliver(&mut self, run: &[Arrived], to: &R);
     /// The events `from..=head` will not be delivered.
     fn resync(&mut self, to: &R, from: Seq, head: Seq);
     /// The sessions of a user who joined with event `seq` that are ready to receive it. Those still attaching are not:
@@ -99,6 +102,12 @@ impl<R: Recipient> Cursor<R> {
 
     /// Takes in an event: delivers it when its turn has come, holds it when it is early, drops it when it is old.
     pub fn arrive(&mut self, event: Arrived, sink: &mut impl Sink<R>) {
+        self.hold(event);
+        self.drain(sink);
+    }
+
+    /// Takes in an event that [`drain`](Self::drain) delivers, unless it is old.
+    pub fn hold(&mut self, event: Arrived) {
         self.known_head = self.known_head.max(event.seq);
         if self.next.is_some_and(|next| event.seq < next) {
             return;
@@ -111,7 +120,6 @@ impl<R: Recipient> Cursor<R> {
             }
         }
         self.hold.insert(event.seq, event);
-        self.drain(sink);
     }
 
     /// The conversation is known to reach up to `head`.
@@ -247,34 +255,54 @@ impl<R: Recipient> Cursor<R> {
     }
 
     /// Delivers what is held for as long as it is gapless.
-    fn drain(&mut self, sink: &mut impl Sink<R>) {
-        while let Some(next) = self.next {
-            match self.hold.first_entry() {
-                Some(first) if *first.key() < next => drop(first.remove()),
-                Some(first) if *first.key() == next && !self.lost_track => {
-                    let event = first.remove();
-                    self.deliver(&event, sink);
-                }
-                _ => return,
-            }
+    pub fn drain(&mut self, sink: &mut impl Sink<R>) {
+        let mut run = Vec::new();
+        while self.take_run(&mut run) {
+            self.deliver(&run, sink);
+            run.clear();
         }
     }
 
-    fn deliver(&mut self, event: &Arrived, sink: &mut impl Sink<R>) {
-        if let (EventType::UserJoined, Some(user)) = (event.event_type, &event.subject) {
-            for session in sink.joining(user, event.seq) {
-                self.add(session, event.seq.previous());
+    /// The next events that all go to the same members. False: there are none.
+    fn take_run(&mut self, run: &mut Vec<Arrived>) -> bool {
+        let (Some(mut next), false) = (self.next, self.lost_track) else { return false };
+        let mut bytes = 0;
+        while let Some(first) = self.hold.first_entry() {
+            let (seq, changes_members) = (*first.key(), first.get().subject.is_some());
+            if seq < next {
+                first.remove();
+                continue;
+            }
+            if seq > next || (changes_members && !run.is_empty()) {
+                break;
+            }
+            bytes += first.get().payload.len();
+            run.push(first.remove());
+            next = seq.next();
+            if changes_members || bytes >= RUN_BYTES {
+                break;
             }
         }
-        for member in self.members.values().flatten().filter(|member| member.after < event.seq) {
-            sink.deliver(event, &member.session);
+        !run.is_empty()
+    }
+
+    fn deliver(&mut self, run: &[Arrived], sink: &mut impl Sink<R>) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+        if let (EventType::UserJoined, Some(user)) = (first.event_type, &first.subject) {
+            for session in sink.joining(user, first.seq) {
+                self.add(session, first.seq.previous());
+            }
         }
-        self.next = Some(event.seq.next());
-        if let (EventType::UserLeft, Some(user)) = (event.event_type, &event.subject)
+        for member in self.members.values().flatten().filter(|member| member.after < last.seq) {
+            let had = run.iter().take_while(|event| event.seq <= member.after).count();
+            sink.deliver(&run[had..], &member.session);
+        }
+        self.next = Some(last.seq.next());
+        if let (EventType::UserLeft, Some(user)) = (first.event_type, &first.subject)
             && let Some(sessions) = self.members.get_mut(user)
         {
             // a session that was already served past this event joined knowing of it
-            for member in sessions.extract_if(.., |member| member.after < event.seq) {
+            for member in sessions.extract_if(.., |member| member.after < first.seq) {
                 sink.left(&member.session);
             }
             // the cursor goes on even when nobody is left: who left may be added again by the next event

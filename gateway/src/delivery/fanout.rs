@@ -1,28 +1,54 @@
-//! Where the cursor's decisions become frames: each event is encoded once, whoever and however many receive it.
+//! Where the cursor's decisions become frames: what arrived together is encoded once per form, whoever and however many
+//! receive it.
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use chatcluster_contracts::{frame::ServerFrame, ids::UserId, seq::Seq};
+use chatcluster_contracts::{
+    frame::ServerFrame,
+    ids::{ConversationId, UserId},
+    seq::Seq,
+    stream_entry::Recipients,
+    trace::TraceParent,
+};
 
 use super::{
     Conversation, Delivery,
     cursor::{Arrived, Sink},
+    encodings::Encodings,
 };
-use crate::{
-    protocol::{native, websocket},
-    session::{Priority, Session},
-};
+use crate::session::{Priority, Session};
 
-/// The sessions with new frames in their queues, to be written once per turn of the delivering loop.
+/// Events that arrived and are held by their conversation's cursor.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) conversation: Arc<Conversation>,
+    /// The highest of those with these recipients.
+    pub(super) seq: Seq,
+    pub(super) recipients: Recipients,
+}
+
+/// What one turn of a delivering loop has touched: conversations whose events are to be delivered, and sessions whose
+/// queues are to be written, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
+    pub(super) arrivals: Vec<Arrival>,
     sessions: Vec<Arc<Session>>,
     /// Traced events of this turn: their hop is logged when the frames are written.
-    traced: Vec<(chatcluster_contracts::trace::TraceParent, chatcluster_contracts::ids::ConversationId, Seq)>,
+    traced: Vec<(TraceParent, ConversationId, Seq)>,
 }
 
 impl Touched {
+    /// Events of one conversation that come one after the other, to the same users, are one arrival.
+    pub(super) fn arrived(&mut self, conversation: Arc<Conversation>, seq: Seq, recipients: &Recipients) {
+        match self.arrivals.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.conversation, &conversation) && last.recipients == *recipients => {
+                last.seq = last.seq.max(seq);
+            }
+            _ => self.arrivals.push(Arrival { conversation, seq, recipients: recipients.clone() }),
+        }
+    }
+
     pub(crate) fn enqueue(&mut self, session: &Arc<Session>, frame: Bytes, priority: Priority) {
         if session.enqueue(frame, priority) {
             self.sessions.push(session.clone());
@@ -58,38 +84,43 @@ pub(super) struct Fanout<'a> {
     delivery: &'a Delivery,
     conversation: &'a Arc<Conversation>,
     touched: &'a mut Touched,
-    /// The event encoded last.
-    encoded: Option<(Seq, Bytes)>,
+    encodings: Encodings,
+    deliveries: u64,
 }
 
 impl<'a> Fanout<'a> {
     pub(super) fn new(delivery: &'a Delivery, conversation: &'a Arc<Conversation>, touched: &'a mut Touched) -> Self {
-        Self { delivery, conversation, touched, encoded: None }
+        Self { delivery, conversation, touched, encodings: Encodings::default(), deliveries: 0 }
+    }
+}
+
+impl Drop for Fanout<'_> {
+    fn drop(&mut self) {
+        self.delivery.metrics.deliveries.inc_by(self.deliveries);
     }
 }
 
 impl Sink<Arc<Session>> for Fanout<'_> {
-    fn deliver(&mut self, event: &Arrived, to: &Arc<Session>) {
-        let frame = match &self.encoded {
-            Some((seq, frame)) if *seq == event.seq => frame.clone(),
-            _ => {
+    fn deliver(&mut self, run: &[Arrived], to: &Arc<Session>) {
+        if self.encodings.is_new(run) {
+            for event in run {
                 if let Some(trace) = event.trace.filter(|trace| trace.sampled) {
                     self.touched.traced.push((trace, self.conversation.id.clone(), event.seq));
                 }
-                let frame = websocket::text(&event.payload);
-                self.encoded = Some((event.seq, frame.clone()));
-                frame
             }
-        };
-        self.delivery.metrics.deliveries.inc();
-        self.touched.enqueue(to, frame, Priority::Needed);
-        to.count_event();
+        }
+        let frames: Bytes = self.encodings.of(run, to.form);
+        self.deliveries += run.len() as u64;
+        self.touched.enqueue(to, frames, Priority::Needed);
+        to.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
     }
 
     fn resync(&mut self, to: &Arc<Session>, from: Seq, head: Seq) {
         self.delivery.metrics.resyncs.inc();
         let frame = ServerFrame::Resync { conversation_id: &self.conversation.id, from, head };
-        self.touched.enqueue(to, native::write(&frame), Priority::Needed);
+        if let Some(frame) = to.form.frame(&frame) {
+            self.touched.enqueue(to, frame, Priority::Needed);
+        }
     }
 
     fn joining(&mut self, user: &UserId, seq: Seq) -> Vec<Arc<Session>> {

@@ -9,6 +9,7 @@
 mod attach;
 mod conversation;
 pub mod cursor;
+mod encodings;
 mod entitlement;
 mod fanout;
 mod fetch;
@@ -31,13 +32,12 @@ use parking_lot::Mutex;
 pub use conversation::Conversation;
 use cursor::Arrived;
 pub use entitlement::Entitlement;
-use fanout::Fanout;
 pub(crate) use fanout::Touched;
+use fanout::{Arrival, Fanout};
 
 use crate::{
     metrics::GatewayMetrics,
-    protocol::websocket,
-    session::{Priority, Session, Sessions},
+    session::{Form, Priority, Session, Sessions},
     upstream::CoreApi,
 };
 
@@ -65,7 +65,7 @@ impl Delivery {
         Arc::new(Self { conversations, sessions, core, metrics, resume_limit, check })
     }
 
-    /// An event of a conversation came in, in whatever order. Never waits. The caller flushes `touched`.
+    /// An event of a conversation came in, in whatever order. Never waits. The caller settles `touched`.
     pub(crate) fn event(
         self: &Arc<Self>,
         id: &ConversationId,
@@ -74,20 +74,31 @@ impl Delivery {
         touched: &mut Touched,
     ) {
         let seq = event.seq;
-        let strangers: Vec<&str> = match self.find(id) {
+        match self.find(id) {
             Some(conversation) => {
-                let mut state = conversation.state.lock();
-                state.cursor.arrive(event, &mut Fanout::new(self, &conversation, touched));
-                let strangers = recipients.iter().filter(|user| !state.cursor.has_user(user)).collect();
-                drop(state);
-                // without members it stays until the next sweep: who just left may be back with the next event
-                self.fetch_if_wanted(&conversation);
-                strangers
+                conversation.state.lock().cursor.hold(event);
+                touched.arrived(conversation, seq, recipients);
             }
-            None => recipients.iter().collect(),
-        };
-        // a recipient that is here but not in the cursor: a new conversation, or one its session has yet to attach
-        for user in strangers {
+            None => self.discover_all(recipients.iter(), id, seq),
+        }
+    }
+
+    /// Delivers what arrived in this turn. The caller flushes `touched`.
+    pub(crate) fn settle(self: &Arc<Self>, touched: &mut Touched) {
+        for Arrival { conversation, seq, recipients } in std::mem::take(&mut touched.arrivals) {
+            let mut state = conversation.state.lock();
+            state.cursor.drain(&mut Fanout::new(self, &conversation, touched));
+            let strangers: Vec<&str> = recipients.iter().filter(|user| !state.cursor.has_user(user)).collect();
+            drop(state);
+            // without members it stays until the next sweep: who just left may be back with the next event
+            self.fetch_if_wanted(&conversation);
+            self.discover_all(strangers.into_iter(), &conversation.id, seq);
+        }
+    }
+
+    /// A recipient that is here but not in the cursor: of a new conversation, or one that its session has yet to attach.
+    fn discover_all<'a>(self: &Arc<Self>, users: impl Iterator<Item = &'a str>, id: &ConversationId, seq: Seq) {
+        for user in users {
             if self.sessions.has_user(user) {
                 self.discover(user, id, seq);
             }
@@ -104,14 +115,15 @@ impl Delivery {
 
     /// Something without seq for users of this gateway.
     pub(crate) fn direct(
-        &self,
+        self: &Arc<Self>,
         recipients: &Recipients,
         payload: &Bytes,
         priority: Priority,
         conversation: Option<&ConversationId>,
         touched: &mut Touched,
     ) {
-        let mut frame = None;
+        self.settle(touched);
+        let mut frames: Vec<(Form, Bytes)> = Vec::new();
         // who left in the meantime does not see others type
         let conversation = conversation.map(|id| self.find(id));
         for user in recipients.iter() {
@@ -125,7 +137,12 @@ impl Delivery {
                 if !session.live.load(Ordering::Acquire) {
                     continue;
                 }
-                let frame = frame.get_or_insert_with(|| websocket::text(payload)).clone();
+                let made = frames.iter().find(|(form, _)| *form == session.form).map(|(_, frame)| frame.clone());
+                let frame = made.unwrap_or_else(|| {
+                    let frame = session.form.event(payload);
+                    frames.push((session.form, frame.clone()));
+                    frame
+                });
                 self.metrics.deliveries.inc();
                 touched.enqueue(&session, frame, priority);
             }

@@ -24,18 +24,21 @@ const BLOCK: Duration = Duration::from_secs(2);
 const MAX_UNACKNOWLEDGED: usize = 10_000;
 
 pub(crate) struct Inbound {
-    pub(crate) gateway: Gateway,
-    pub(crate) streams: Arc<dyn GatewayStreams>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) metrics: Arc<GatewayMetrics>,
     pub(crate) health: Dependency,
 }
 
 impl Inbound {
+    /// Reads the gateway's own stream until dropped.
+    pub(crate) async fn read_own_stream(self, streams: &dyn GatewayStreams, gateway: &Gateway) {
+        let reader = self.open(streams, gateway).await;
+        self.run(reader).await;
+    }
+
     /// Reads until dropped.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, mut reader: Box<dyn StreamReader>) {
         let mut backoff = Backoff::short();
-        let mut reader = self.open(&mut backoff).await;
         let mut acknowledge: Vec<EntryId> = Vec::new();
         loop {
             match reader.read(BATCH, BLOCK).await {
@@ -65,9 +68,10 @@ impl Inbound {
         }
     }
 
-    async fn open(&self, backoff: &mut Backoff) -> Box<dyn StreamReader> {
+    async fn open(&self, streams: &dyn GatewayStreams, gateway: &Gateway) -> Box<dyn StreamReader> {
+        let mut backoff = Backoff::short();
         loop {
-            match self.streams.open_reader(&self.gateway.node, &self.gateway.boot).await {
+            match streams.open_reader(&gateway.node, &gateway.boot).await {
                 Ok(reader) => {
                     // sessions may have attached before there was a stream to write to
                     self.delivery.check_everything();
@@ -92,6 +96,7 @@ impl Inbound {
             self.entry(entry, &mut touched);
             acknowledge.push(id);
         }
+        self.delivery.settle(&mut touched);
         touched.flush(since);
         if count > 0 {
             self.metrics.entry_to_socket.observe(since.elapsed().as_secs_f64());

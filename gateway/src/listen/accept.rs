@@ -6,7 +6,6 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use chatcluster_contracts::{
     close::CloseReason,
-    ids::ConnectionId,
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
@@ -24,13 +23,15 @@ use tokio::{
 use tower::{ServiceExt, service_fn};
 
 use super::{
+    addresses::{Place, client_address},
     head::{self, Head, MAX_HEAD_BYTES},
     rewind::Rewind,
     upgrade::{self, Refusal},
 };
 use crate::{
+    conformance::{self, Rooms, Service},
     gateway::Shared,
-    session::{Session, connection, ticks},
+    session::{Dialect, Form, Session, connection::Connection, ticks},
 };
 
 /// An HTTP connection may rest this long between requests: longer than proxies and clients keep theirs, or they would
@@ -59,7 +60,13 @@ pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener) {
 
 /// Takes one connection; everything else happens in a task of its own.
 pub(crate) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    let Ok(permit) = shared.handshakes.clone().try_acquire_owned() else {
+    let permit = if shared.accepts.lock().take(shared.options.accept_rate, ticks::now()) {
+        shared.handshakes.clone().try_acquire_owned().ok()
+    } else {
+        None
+    };
+    let Some(permit) = permit else {
+        shared.metrics.refused_connections.inc();
         tracing::debug!(%peer, "too many connections: refused");
         return refuse(stream);
     };
@@ -81,6 +88,29 @@ fn refuse(stream: TcpStream) {
     }
 }
 
+/// Where an upgrade leads.
+enum Target {
+    /// `/ws`: a session of the platform.
+    Platform,
+    Conformance(Arc<Rooms>, Service),
+}
+
+impl Target {
+    fn of(shared: &Shared, path: &str) -> Option<Self> {
+        match &shared.rooms {
+            Some(rooms) => Service::of(path).map(|service| Self::Conformance(rooms.clone(), service)),
+            None => (path == "/ws").then_some(Self::Platform),
+        }
+    }
+
+    const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Platform => Dialect::Native,
+            Self::Conformance(_, service) => service.dialect(),
+        }
+    }
+}
+
 async fn handshake(
     shared: &Arc<Shared>,
     mut stream: TcpStream,
@@ -95,30 +125,60 @@ async fn handshake(
         Ok(head) => head?,
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the request head did not arrive in time")),
     };
-    match head {
-        Head::WebSocket { request, length } => {
-            let answer = match upgrade::answer(&request, &shared.options.allowed_origins) {
-                Ok(answer) => identify(shared, &request).await.map(|claims| (answer, claims)).map_err(Refusal::of),
-                Err(refusal) => Err(refusal),
-            };
-            match answer {
-                Ok((answer, claims)) => {
-                    stream.write_all(answer.as_bytes()).await?;
-                    start(shared, stream, buffer.split_off(length), claims);
-                }
-                Err(refusal) => {
-                    stream.write_all(upgrade::refusal_bytes(&refusal).as_bytes()).await?;
-                    stream.shutdown().await?;
-                }
+    if let Head::WebSocket { request, length } = head
+        && let Some(target) = Target::of(shared, &request.path)
+    {
+        return match upgraded(shared, &request, &target, peer).await {
+            Ok(upgraded) => {
+                stream.write_all(upgraded.answer.as_bytes()).await?;
+                start(shared, stream, buffer.split_off(length), &target, upgraded);
+                Ok(())
             }
-            Ok(())
-        }
-        Head::Http | Head::Partial => {
-            let result = http(shared, Rewind::new(Bytes::from(buffer), stream), peer).await;
-            drop(permit);
-            result
+            Err(refusal) => {
+                stream.write_all(upgrade::refusal_bytes(&refusal).as_bytes()).await?;
+                stream.shutdown().await
+            }
+        };
+    }
+    let mut front = Bytes::from(buffer);
+    if let Some(rooms) = &shared.rooms {
+        match conformance::serve_publisher(rooms, &mut stream, &front).await? {
+            Some(other) => front = other,
+            None => return Ok(()),
         }
     }
+    let result = http(shared, Rewind::new(front, stream), peer).await;
+    drop(permit);
+    result
+}
+
+/// What an accepted upgrade brings.
+struct Upgraded {
+    answer: String,
+    form: Form,
+    claims: Option<Claims>,
+    place: Option<Place>,
+}
+
+async fn upgraded(
+    shared: &Shared,
+    request: &head::Request,
+    target: &Target,
+    peer: SocketAddr,
+) -> Result<Upgraded, Refusal> {
+    let options = &shared.options;
+    let (answer, deflate) = upgrade::answer(request, &shared.origins, options.permessage_deflate)?;
+    let address = client_address(peer.ip(), request.forwarded_for.as_deref(), options.trusted_proxies);
+    let Some(place) = shared.addresses.enter(address) else {
+        let problem = Problem::new(Code::TooManyConnections, "this address has too many connections here");
+        return Err(Refusal::of(problem));
+    };
+    let claims = match target {
+        Target::Platform => identify(shared, request).await.map_err(Refusal::of)?,
+        Target::Conformance(..) => None,
+    };
+    let place = shared.knows_addresses().then_some(place);
+    Ok(Upgraded { answer, form: Form { dialect: target.dialect(), deflate }, claims, place })
 }
 
 async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Head> {
@@ -143,15 +203,10 @@ async fn identify(shared: &Shared, request: &head::Request) -> Result<Option<Cla
 }
 
 /// Makes a session of an upgraded connection and gives it a task of its own: small, and without this handshake's state.
-fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, claims: Option<Claims>) {
+fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, target: &Target, upgraded: Upgraded) {
+    let Upgraded { form, claims, place, .. } = upgraded;
     let key = shared.sessions.next_key();
-    // the boot makes it unique across restarts
-    let id = match ConnectionId::new(&shared.gateway.node, &format!("{}-{key:x}", shared.gateway.boot)) {
-        Ok(id) => id,
-        Err(error) => return tracing::error!(%error, "a connection got no id"),
-    };
-    let metrics = shared.metrics.session.clone();
-    let session = Arc::new(Session::new(id, key, stream, shared.options.session_queue, metrics));
+    let session = Arc::new(Session::new(key, stream, form, place, shared.common.clone()));
     shared.metrics.opened.inc();
     shared.metrics.connections.inc();
     let full = shared.sessions.count() >= shared.options.max_connections;
@@ -161,9 +216,14 @@ fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, claims: Option
     } else if shared.shutdown.is_requested() {
         session.close(CloseReason::ServiceRestart);
     } else {
+        if let Target::Conformance(rooms, service) = target
+            && !conformance::begin(shared, rooms, &session, service)
+        {
+            session.close(CloseReason::Unauthenticated);
+        }
         shared.wheel.look(&session, ticks::now());
     }
-    tokio::spawn(connection::serve(shared.clone(), session, early, claims));
+    tokio::spawn(Connection::new(shared.clone(), session, early, claims));
 }
 
 async fn http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) -> io::Result<()> {

@@ -9,22 +9,28 @@ const MAX_HEADERS: usize = 100;
 pub(super) enum Head {
     /// More bytes are needed.
     Partial,
-    /// An upgrade to WebSocket on our path. `length`: bytes of the head.
+    /// An upgrade to WebSocket. `length`: bytes of the head.
     WebSocket { request: Box<Request>, length: usize },
-    /// For the HTTP router: another path, no upgrade, or nothing it understands either.
+    /// For the HTTP router: no upgrade, or nothing it understands either.
     Http,
 }
 
 /// What an upgrade request says that matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Request {
+    /// Without the query.
+    pub(super) path: String,
     pub(super) host: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) key: Option<String>,
     pub(super) version: Option<String>,
     pub(super) protocols: Vec<String>,
+    /// Every `Sec-WebSocket-Extensions` header.
+    pub(super) extensions: Vec<String>,
     pub(super) bearer: Option<String>,
     pub(super) ticket: Option<String>,
+    /// All `X-Forwarded-For` headers as one list.
+    pub(super) forwarded_for: Option<String>,
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Head {
@@ -40,10 +46,10 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
         Some(target) => target.split_once('?').unwrap_or((target, "")),
         None => return Head::Http,
     };
-    if request.method != Some("GET") || request.version != Some(1) || path != "/ws" {
+    if request.method != Some("GET") || request.version != Some(1) {
         return Head::Http;
     }
-    let mut found = Request::default();
+    let mut found = Request { path: path.to_owned(), ..Request::default() };
     let (mut upgrade, mut connection) = (false, false);
     for header in request.headers.iter() {
         let Ok(value) = std::str::from_utf8(header.value) else { continue };
@@ -58,6 +64,13 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
             "sec-websocket-protocol" => {
                 found.protocols.extend(value.split(',').map(|name| name.trim().to_owned()));
             }
+            "x-forwarded-for" => {
+                found.forwarded_for = Some(match found.forwarded_for.take() {
+                    Some(before) => format!("{before},{value}"),
+                    None => value.to_owned(),
+                });
+            }
+            "sec-websocket-extensions" => found.extensions.push(value.to_owned()),
             "authorization" => {
                 found.bearer = value
                     .split_once(' ')
@@ -97,6 +110,7 @@ mod tests {
         assert_eq!(length, UPGRADE.len());
         assert_eq!((request.bearer.as_deref(), request.ticket.as_deref()), (Some("x.y.z"), Some("t1")));
         assert_eq!(request.protocols, ["other", "chatcluster.v1"]);
+        assert_eq!(request.path, "/ws");
     }
 
     #[test]

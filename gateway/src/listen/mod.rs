@@ -4,9 +4,13 @@
 //! became a session has never seen an HTTP library.
 
 mod accept;
+mod addresses;
 mod head;
+mod origins;
 mod rewind;
 mod upgrade;
 pub mod web;
 
 pub(crate) use accept::{accept, serve};
+pub(crate) use addresses::{Addresses, Place};
+pub(crate) use origins::Origins;

@@ -4,8 +4,11 @@ use std::fmt::Write;
 
 use chatcluster_contracts::problem::{Code, Problem};
 
-use super::head::Request;
-use crate::protocol::{native::SUBPROTOCOL, websocket};
+use super::{head::Request, origins::Origins};
+use crate::protocol::{
+    native::SUBPROTOCOL,
+    websocket::{self, Window},
+};
 
 /// A refused upgrade: the HTTP status that says it best, and the problem.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +23,9 @@ impl Refusal {
     }
 }
 
-/// The answer that completes the handshake, or why there is none. Who it is has been checked elsewhere.
-pub(super) fn answer(request: &Request, allowed_origins: &[String]) -> Result<String, Refusal> {
+/// The answer that completes the handshake and what was agreed on, or why there is none. Who it is has been checked
+/// elsewhere. `deflate`: may permessage-deflate be agreed on?
+pub(super) fn answer(request: &Request, origins: &Origins, deflate: bool) -> Result<(String, Option<Window>), Refusal> {
     if request.version.as_deref() != Some(websocket::VERSION) {
         let problem = Problem::new(Code::BadRequest, "Sec-WebSocket-Version must be 13");
         return Err(Refusal { status: 426, problem });
@@ -30,7 +34,7 @@ pub(super) fn answer(request: &Request, allowed_origins: &[String]) -> Result<St
     let Some(key) = key else {
         return Err(Refusal::of(Problem::new(Code::BadRequest, "Sec-WebSocket-Key must be 16 bytes in base64")));
     };
-    if !origin_is_allowed(request, allowed_origins) {
+    if !origins.allow(request.origin.as_deref(), request.host.as_deref()) {
         return Err(Refusal::of(Problem::new(Code::OriginRefused, "pages of this origin may not connect")));
     }
     let mut answer = format!(
@@ -40,19 +44,13 @@ pub(super) fn answer(request: &Request, allowed_origins: &[String]) -> Result<St
     if request.protocols.iter().any(|name| name == SUBPROTOCOL) {
         let _ = write!(answer, "Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n");
     }
-    answer.push_str("\r\n");
-    Ok(answer)
-}
-
-/// Browsers always name the page's origin, and a page of another site must not use a user's cookies or network place.
-/// Programs name none.
-fn origin_is_allowed(request: &Request, allowed: &[String]) -> bool {
-    let Some(origin) = &request.origin else { return true };
-    if !allowed.is_empty() {
-        return allowed.contains(origin);
+    let offers = request.extensions.iter().map(String::as_str);
+    let agreement = if deflate { websocket::negotiate(offers) } else { None };
+    if let Some(agreement) = &agreement {
+        let _ = write!(answer, "Sec-WebSocket-Extensions: {agreement}\r\n");
     }
-    let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_some() && host == request.host.as_deref()
+    answer.push_str("\r\n");
+    Ok((answer, agreement.map(|agreement| agreement.window)))
 }
 
 /// A refusal as an HTTP/1.1 answer that ends the connection.
@@ -63,7 +61,8 @@ pub(super) fn refusal_bytes(refusal: &Refusal) -> String {
     match refusal.status {
         426 => answer.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
         401 => answer.push_str("WWW-Authenticate: Bearer\r\n"),
-        503 => answer.push_str("Retry-After: 5\r\n"),
+        // spread, so that those refused together do not come back together
+        503 => drop(write!(answer, "Retry-After: {}\r\n", rand::random_range(1..=8))),
         _ => {}
     }
     let _ = write!(
@@ -87,41 +86,43 @@ mod tests {
         }
     }
 
-    fn with_origin(origin: &str) -> Request {
-        Request { origin: Some(origin.into()), ..request() }
+    fn accepted(request: &Request) -> String {
+        answer(request, &Origins::OwnHost, true).unwrap().0
+    }
+
+    fn refused(request: &Request) -> Refusal {
+        answer(request, &Origins::OwnHost, false).unwrap_err()
     }
 
     #[test]
     fn the_subprotocol_is_named_only_when_offered() {
-        assert!(!answer(&request(), &[]).unwrap().contains("Protocol:"));
+        assert!(!accepted(&request()).contains("Protocol:"));
         let offered = Request { protocols: vec!["x".into(), SUBPROTOCOL.into()], ..request() };
-        assert!(answer(&offered, &[]).unwrap().contains("Sec-WebSocket-Protocol: chatcluster.v1\r\n"));
+        assert!(accepted(&offered).contains("Sec-WebSocket-Protocol: chatcluster.v1\r\n"));
     }
 
     #[test]
-    fn origins_are_compared_exactly() {
-        let allowed = ["https://app.example".to_owned()];
-        assert!(answer(&with_origin("https://app.example"), &allowed).is_ok());
-        for bad in ["https://app.example.evil", "http://app.example", "https://chat.example", "null"] {
-            assert_eq!(answer(&with_origin(bad), &allowed).unwrap_err().status, 403, "{bad}");
-        }
-        assert!(answer(&request(), &allowed).is_ok(), "programs name no origin");
+    fn compression_is_agreed_on_only_when_offered_and_allowed() {
+        assert!(!accepted(&request()).contains("Extensions:"));
+        let offered = Request { extensions: vec!["permessage-deflate".into()], ..request() };
+        assert!(accepted(&offered).contains("Sec-WebSocket-Extensions: permessage-deflate"));
+        let (silent, window) = answer(&offered, &Origins::OwnHost, false).unwrap();
+        assert!(!silent.contains("Extensions:") && window.is_none());
     }
 
     #[test]
-    fn without_a_list_only_the_own_host_is_allowed() {
-        assert!(answer(&with_origin("https://chat.example"), &[]).is_ok());
-        for bad in ["https://evil.example", "https://chat.example:444", "null"] {
-            assert!(answer(&with_origin(bad), &[]).is_err(), "{bad}");
-        }
+    fn pages_of_other_origins_are_refused() {
+        let page = Request { origin: Some("https://evil.example".into()), ..request() };
+        assert_eq!(refused(&page).status, 403);
+        assert!(answer(&page, &Origins::Any, false).is_ok());
     }
 
     #[test]
     fn other_versions_and_bad_keys_are_refused() {
         let old = Request { version: Some("8".into()), ..request() };
-        assert_eq!(answer(&old, &[]).unwrap_err().status, 426);
+        assert_eq!(refused(&old).status, 426);
         let bad = Request { key: Some("short".into()), ..request() };
-        assert_eq!(answer(&bad, &[]).unwrap_err().status, 400);
-        assert!(refusal_bytes(&answer(&old, &[]).unwrap_err()).contains("Sec-WebSocket-Version: 13\r\n"));
+        assert_eq!(refused(&bad).status, 400);
+        assert!(refusal_bytes(&refused(&old)).contains("Sec-WebSocket-Version: 13\r\n"));
     }
 }

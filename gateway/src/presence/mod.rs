@@ -6,7 +6,7 @@ mod reports;
 
 use std::{sync::Arc, time::Duration};
 
-use chatcluster_contracts::ids::{BootId, Node};
+use chatcluster_contracts::ids::{BootId, ConnectionId, Node};
 use chatcluster_service::health::Dependency;
 use chatcluster_transport::gateway_streams::{GatewayStreams, Registration, Registry};
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     delivery::Delivery,
-    session::{Session, Sessions},
+    session::{Session, Sessions, ticks},
     upstream::{Backoff, CoreApi},
 };
 use reports::Reports;
@@ -27,6 +27,13 @@ const BATCH: usize = 512;
 pub(crate) struct Gateway {
     pub(crate) node: Node,
     pub(crate) boot: BootId,
+}
+
+impl Gateway {
+    /// The name of a session among those of all gateways; the boot makes it unique across restarts.
+    pub(crate) fn connection_id(&self, session: &Session) -> Option<ConnectionId> {
+        ConnectionId::new(&self.node, &format!("{}-{:x}", self.boot, session.key)).ok()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -85,10 +92,10 @@ impl Presence {
 
     fn registration(&self, session: &Session) -> Option<Registration> {
         Some(Registration {
-            connection_id: session.id.clone(),
+            connection_id: self.gateway.connection_id(session)?,
             user_id: session.identity()?.user.clone(),
             boot_id: self.gateway.boot.clone(),
-            connected_at_ms: session.connected_at_ms,
+            connected_at_ms: ticks::unix_ms(session.opened),
         })
     }
 

@@ -10,7 +10,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{BATCH, Gateway};
 use crate::{
-    session::Sessions,
+    session::{Sessions, ticks},
     upstream::{Backoff, CoreApi, CoreError},
 };
 
@@ -115,9 +115,9 @@ impl Reports {
         } else if !changes.added.is_empty() {
             for registration in &changes.added {
                 let session = self.sessions.of_user(registration.user_id.as_str());
-                let session = session.iter().find(|session| session.id == registration.connection_id);
+                let connections = session.iter().filter_map(|session| self.connection(session));
                 // who came and went between two reports was never there
-                added.extend(session.and_then(|session| self.connection(session)));
+                added.extend(connections.filter(|it| it.connection_id == registration.connection_id.as_str()));
             }
         }
         for batch in added.chunks(BATCH) {
@@ -133,12 +133,12 @@ impl Reports {
     fn connection(&self, session: &crate::session::Session) -> Option<rpc::Connection> {
         let identity = session.identity()?;
         Some(rpc::Connection {
-            connection_id: session.id.to_string(),
+            connection_id: self.gateway.connection_id(session)?.to_string(),
             user_id: identity.user.to_string(),
             workspace_id: identity.workspace.to_string(),
             node: self.gateway.node.to_string(),
             boot_id: self.gateway.boot.to_string(),
-            connected_at_ms: session.connected_at_ms,
+            connected_at_ms: ticks::unix_ms(session.opened),
             last_ping_ms: jiff::Timestamp::now().as_millisecond(),
         })
     }

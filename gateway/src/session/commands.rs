@@ -20,11 +20,11 @@ use chatcluster_contracts::{
 use chatcluster_service::trace::hop;
 
 use super::{
-    Identity, Session,
+    Exceeded, Identity, Session,
     rate::TokenBucket,
     ticks::{self, Tick},
 };
-use crate::{delivery::Delivery, gateway::Shared, protocol::native, upstream::sends::NewSend};
+use crate::{delivery::Delivery, gateway::Shared, upstream::sends::NewSend};
 
 /// A user's typing in one conversation is passed on at most this often.
 const TYPING_EVERY: Tick = 10;
@@ -48,7 +48,7 @@ impl Memory {
 /// Answers a frame that cannot be done; the connection survives.
 pub(super) fn refuse(shared: &Shared, session: &Session, problem: &Problem, client_msg_id: Option<&str>) {
     shared.metrics.refused_frames.inc();
-    session.send(native::write_error(problem, client_msg_id));
+    session.say(&ServerFrame::error(problem, client_msg_id));
 }
 
 pub(super) fn refuse_frame(shared: &Shared, session: &Session, refused: &Refused) {
@@ -58,7 +58,7 @@ pub(super) fn refuse_frame(shared: &Shared, session: &Session, refused: &Refused
 /// Does what a frame asks, CONNECT excepted.
 pub(super) fn perform(shared: &Shared, session: &Arc<Session>, memory: &mut Memory, frame: ClientFrame) {
     let (problem, client_msg_id) = match frame {
-        ClientFrame::Ping => return session.send(native::write(&ServerFrame::Pong)),
+        ClientFrame::Ping => return session.say(&ServerFrame::Pong),
         ClientFrame::Connect(_) => (Problem::new(Code::AlreadyConnected, "this session is connected already"), None),
         ClientFrame::Join { .. } | ClientFrame::Leave { .. } => {
             (Problem::new(Code::UnknownType, "this gateway does not serve rooms"), None)
@@ -108,6 +108,18 @@ fn send_message(
         shared.metrics.send(Code::PayloadTooLarge.as_str());
         let detail = format!("the content has {} bytes, {} are accepted", send.content.len(), options.max_content);
         return Err(Problem::new(Code::PayloadTooLarge, detail));
+    }
+    let exceeded = shared.user_quota.take(&identity.user, send.content.len()).and_then(|()| match session.address() {
+        Some(address) => shared.address_quota.take(&address, send.content.len()),
+        None => Ok(()),
+    });
+    if let Err(exceeded) = exceeded {
+        shared.metrics.send(Code::RateLimited.as_str());
+        let detail = match exceeded {
+            Exceeded::Messages(limit) => format!("at most {limit} sends a second over all connections"),
+            Exceeded::Bytes(limit) => format!("at most {limit} bytes a second over all connections"),
+        };
+        return Err(Problem::new(Code::RateLimited, detail));
     }
     let trace = shared.traces.start(send.traceparent);
     let _span = hop("gateway.receive", &trace).entered();
@@ -172,7 +184,7 @@ fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory
             Ok(_) => {
                 metrics.refused_frames.inc();
                 let problem = Problem::new(Code::NotAMember, "you are no member of this conversation");
-                session.send(native::write_error(&problem, None));
+                session.say(&ServerFrame::error(&problem, None));
             }
         }
         asking.store(false, Ordering::Relaxed);

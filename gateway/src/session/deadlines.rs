@@ -1,10 +1,9 @@
 //! When a session must be pinged or closed. Pure: ticks in, a verdict out.
 
-use std::time::Duration;
-
 use chatcluster_contracts::close::CloseReason;
 
 use super::ticks::{self, Tick};
+use crate::Options;
 
 /// The limits that all sessions share.
 #[derive(Debug, Clone, Copy)]
@@ -14,16 +13,26 @@ pub(crate) struct Deadlines {
     /// Silence after which the peer counts as gone.
     pub(crate) silence: Tick,
     pub(crate) write: Tick,
+    /// From the first byte of a message to its last.
+    pub(crate) message: Tick,
 }
 
 impl Deadlines {
-    pub(crate) fn new(connect: Duration, heartbeat: Duration, write: Duration) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
-            connect: ticks::of(connect),
-            heartbeat: ticks::of(heartbeat),
-            silence: ticks::of(heartbeat * 5 / 2),
-            write: ticks::of(write),
+            connect: ticks::of(options.connect_timeout),
+            heartbeat: ticks::of(options.heartbeat),
+            silence: ticks::of(options.heartbeat * 5 / 2),
+            write: ticks::of(options.write_timeout),
+            message: ticks::of(options.message_timeout),
         }
+    }
+}
+
+impl Deadlines {
+    /// Silent peers are pinged, and never given up for it.
+    pub(crate) fn without_silence(self) -> Self {
+        Self { silence: Tick::MAX / 4, ..self }
     }
 }
 
@@ -37,6 +46,8 @@ pub(crate) struct Times {
     pub(crate) pinged: Tick,
     /// The token's end.
     pub(crate) expires: Option<Tick>,
+    /// A message has been arriving since then.
+    pub(crate) partial_since: Option<Tick>,
     pub(crate) blocked_since: Option<Tick>,
 }
 
@@ -59,6 +70,9 @@ impl Deadlines {
         if times.heard + self.silence <= now {
             return Verdict::Close(CloseReason::Timeout);
         }
+        if times.partial_since.is_some_and(|since| since + self.message <= now) {
+            return Verdict::Close(CloseReason::Timeout);
+        }
         if times.blocked_since.is_some_and(|since| since + self.write <= now) {
             return Verdict::Close(CloseReason::SlowConsumer);
         }
@@ -70,6 +84,7 @@ impl Deadlines {
             Some(times.heard + self.silence),
             times.expires,
             (!times.connected).then_some(connect_by),
+            times.partial_since.map(|since| since + self.message),
             times.blocked_since.map(|since| since + self.write),
         ]
         .into_iter()
@@ -84,10 +99,18 @@ impl Deadlines {
 mod tests {
     use super::*;
 
-    const LIMITS: Deadlines = Deadlines { connect: 100, heartbeat: 250, silence: 625, write: 300 };
+    const LIMITS: Deadlines = Deadlines { connect: 100, heartbeat: 250, silence: 625, write: 300, message: 200 };
 
     fn times() -> Times {
-        Times { opened: 0, connected: true, heard: 0, pinged: 0, expires: None, blocked_since: None }
+        Times {
+            opened: 0,
+            connected: true,
+            heard: 0,
+            pinged: 0,
+            expires: None,
+            partial_since: None,
+            blocked_since: None,
+        }
     }
 
     #[test]
@@ -109,6 +132,9 @@ mod tests {
         let expiring = Times { expires: Some(30), ..times() };
         assert_eq!(LIMITS.judge(&expiring, 29), Verdict::Wait { look_again: 30 });
         assert_eq!(LIMITS.judge(&expiring, 30), Verdict::Close(CloseReason::TokenExpired));
+        let partial = Times { partial_since: Some(10), ..times() };
+        assert_eq!(LIMITS.judge(&partial, 209), Verdict::Wait { look_again: 210 });
+        assert_eq!(LIMITS.judge(&partial, 210), Verdict::Close(CloseReason::Timeout));
         let slow = Times { blocked_since: Some(10), heard: 300, ..times() };
         assert_eq!(LIMITS.judge(&slow, 310), Verdict::Close(CloseReason::SlowConsumer));
     }

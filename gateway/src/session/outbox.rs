@@ -1,6 +1,8 @@
 //! What waits to be written to one client: bounded by bytes, unimportant frames go first. No socket in here.
+//!
+//! Most sessions have nothing waiting, and most of the others one frame: neither allocates.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{collections::VecDeque, io::IoSlice, task::Waker};
 
 use bytes::{Buf, Bytes};
 use chatcluster_contracts::close::CloseReason;
@@ -38,10 +40,21 @@ pub(crate) enum Life {
 }
 
 #[derive(Debug)]
+enum Waiting {
+    Nothing,
+    One(Bytes, Priority),
+    Many(VecDeque<(Bytes, Priority)>),
+}
+
+#[derive(Debug)]
 pub(crate) struct Outbox {
-    queue: VecDeque<(Bytes, Priority)>,
+    waiting: Waiting,
     bytes: usize,
-    limit: usize,
+    /// Bytes that the gateway's sum of waiting bytes holds for this session.
+    pub(crate) counted: usize,
+    /// Tasks that wait for room.
+    #[expect(clippy::box_collection, reason = "eight bytes where nobody waits")]
+    wakers: Option<Box<Vec<Waker>>>,
     /// The first frame is partly on the wire.
     started: bool,
     /// Someone promised to flush.
@@ -54,11 +67,12 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
-            queue: VecDeque::new(),
+            waiting: Waiting::Nothing,
             bytes: 0,
-            limit,
+            counted: 0,
+            wakers: None,
             started: false,
             dirty: false,
             blocked_since: None,
@@ -67,81 +81,162 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        matches!(self.waiting, Waiting::Nothing)
     }
 
     /// Bytes waiting.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.bytes <= self.limit / 2
+    pub(crate) const fn has_room(&self, limit: usize) -> bool {
+        self.bytes <= limit / 2
     }
 
-    pub(crate) fn push(&mut self, frame: Bytes, priority: Priority) -> Queued {
+    /// Wakes `waker` when there may be room, or the session is over.
+    pub(crate) fn wait_for_room(&mut self, waker: &Waker) {
+        let wakers = self.wakers.get_or_insert_default();
+        if !wakers.iter().any(|waiting| waiting.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    pub(crate) fn wake_those_waiting(&mut self) {
+        for waker in self.wakers.take().into_iter().flat_map(|wakers| *wakers) {
+            waker.wake();
+        }
+    }
+
+    /// `limit`: bytes that may wait.
+    pub(crate) fn push(&mut self, frame: Bytes, priority: Priority, limit: usize) -> Queued {
         if self.life != Life::Open {
             return Queued::Over;
         }
         let mut dropped = 0;
-        if priority == Priority::Ephemeral && !self.has_room() {
+        if priority == Priority::Ephemeral && !self.has_room(limit) {
             return Queued::Dropped(1);
         }
         // one frame always fits: the limit is about waiting, not about size
-        if self.bytes + frame.len() > self.limit && !self.queue.is_empty() {
+        if self.bytes + frame.len() > limit && !self.is_empty() {
             dropped = self.drop_ephemeral();
-            if self.bytes + frame.len() > self.limit && !self.queue.is_empty() {
+            if self.bytes + frame.len() > limit && !self.is_empty() {
                 return Queued::Overflow;
             }
         }
         self.bytes += frame.len();
-        self.queue.push_back((frame, priority));
+        self.waiting = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => Waiting::One(frame, priority),
+            Waiting::One(first, its) => Waiting::Many(VecDeque::from([(first, its), (frame, priority)])),
+            Waiting::Many(mut queue) => {
+                queue.push_back((frame, priority));
+                Waiting::Many(queue)
+            }
+        };
         if dropped > 0 { Queued::Dropped(dropped) } else { Queued::Yes }
     }
 
     fn drop_ephemeral(&mut self) -> usize {
-        let (before, started) = (self.queue.len(), self.started);
+        let started = self.started;
         let mut index = 0;
-        self.queue.retain(|(_, priority)| {
+        let mut dropped = 0;
+        self.retain(|priority| {
             index += 1;
-            *priority == Priority::Needed || (started && index == 1)
+            let keep = priority == Priority::Needed || (started && index == 1);
+            dropped += usize::from(!keep);
+            keep
         });
-        self.bytes = self.queue.iter().map(|(frame, _)| frame.len()).sum();
-        before - self.queue.len()
+        dropped
     }
 
     /// Forgets what is not on the wire yet: a client too slow for its queue is told so at once.
     pub(crate) fn cut(&mut self) {
-        self.queue.truncate(usize::from(self.started));
-        self.bytes = self.queue.iter().map(|(frame, _)| frame.len()).sum();
+        let mut keep = self.started;
+        self.retain(|_| std::mem::take(&mut keep));
+    }
+
+    /// Nothing more can be written.
+    pub(crate) fn forget(&mut self) {
+        self.nothing_waits();
+        self.bytes = 0;
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(Priority) -> bool) {
+        match &mut self.waiting {
+            Waiting::Nothing => {}
+            Waiting::One(_, priority) => {
+                if !keep(*priority) {
+                    self.waiting = Waiting::Nothing;
+                    self.bytes = 0;
+                }
+            }
+            Waiting::Many(queue) => {
+                queue.retain(|(_, priority)| keep(*priority));
+                self.bytes = queue.iter().map(|(frame, _)| frame.len()).sum();
+                if queue.is_empty() {
+                    self.waiting = Waiting::Nothing;
+                }
+            }
+        }
     }
 
     /// The front of the queue for one vectored write; returns how many slices are set.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        for (slice, (frame, _)) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(frame);
-            count += 1;
+        match &self.waiting {
+            Waiting::Nothing => 0,
+            Waiting::One(frame, _) => {
+                slices[0] = IoSlice::new(frame);
+                1
+            }
+            Waiting::Many(queue) => {
+                let mut count = 0;
+                for (slice, (frame, _)) in slices.iter_mut().zip(queue.iter()) {
+                    *slice = IoSlice::new(frame);
+                    count += 1;
+                }
+                count
+            }
         }
-        count
+    }
+
+    /// The only frame, if there is just one.
+    pub(crate) const fn only(&self) -> Option<&Bytes> {
+        match &self.waiting {
+            Waiting::One(frame, _) => Some(frame),
+            Waiting::Nothing | Waiting::Many(_) => None,
+        }
     }
 
     /// So many bytes went out.
     pub(crate) fn written(&mut self, mut count: usize) {
         self.bytes -= count;
-        while let Some((frame, _)) = self.queue.front_mut() {
-            if count < frame.len() {
+        match &mut self.waiting {
+            Waiting::Nothing => {}
+            Waiting::One(frame, _) if count < frame.len() => {
                 frame.advance(count);
                 self.started |= count > 0;
-                return;
             }
-            count -= frame.len();
-            self.started = false;
-            self.queue.pop_front();
+            Waiting::One(..) => self.nothing_waits(),
+            Waiting::Many(queue) => {
+                while let Some((frame, _)) = queue.front_mut() {
+                    if count < frame.len() {
+                        frame.advance(count);
+                        self.started |= count > 0;
+                        return;
+                    }
+                    count -= frame.len();
+                    self.started = false;
+                    queue.pop_front();
+                }
+                self.nothing_waits();
+            }
         }
-        // an idle session keeps no buffer
-        self.queue = VecDeque::new();
+    }
+
+    /// An idle session keeps no buffer.
+    fn nothing_waits(&mut self) {
+        self.started = false;
+        self.waiting = Waiting::Nothing;
     }
 }
 
@@ -149,30 +244,32 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 100;
+
     fn frame(length: usize) -> Bytes {
         Bytes::from(vec![b'x'; length])
     }
 
     #[test]
     fn typing_goes_first_then_the_session_overflows() {
-        let mut outbox = Outbox::new(100);
-        assert_eq!(outbox.push(frame(40), Priority::Needed), Queued::Yes);
-        assert_eq!(outbox.push(frame(30), Priority::Ephemeral), Queued::Yes);
+        let mut outbox = Outbox::new();
+        assert_eq!(outbox.push(frame(40), Priority::Needed, LIMIT), Queued::Yes);
+        assert_eq!(outbox.push(frame(30), Priority::Ephemeral, LIMIT), Queued::Yes);
         assert_eq!(
-            outbox.push(frame(1), Priority::Ephemeral),
+            outbox.push(frame(1), Priority::Ephemeral, LIMIT),
             Queued::Dropped(1),
             "past half nothing ephemeral is taken"
         );
-        assert_eq!(outbox.push(frame(50), Priority::Needed), Queued::Dropped(1));
+        assert_eq!(outbox.push(frame(50), Priority::Needed, LIMIT), Queued::Dropped(1));
         assert_eq!(outbox.bytes(), 90);
-        assert_eq!(outbox.push(frame(50), Priority::Needed), Queued::Overflow);
+        assert_eq!(outbox.push(frame(50), Priority::Needed, LIMIT), Queued::Overflow);
     }
 
     #[test]
     fn a_frame_partly_written_is_finished_even_when_the_rest_is_cut() {
-        let mut outbox = Outbox::new(100);
-        outbox.push(frame(40), Priority::Ephemeral);
-        outbox.push(frame(10), Priority::Needed);
+        let mut outbox = Outbox::new();
+        outbox.push(frame(40), Priority::Ephemeral, LIMIT);
+        outbox.push(frame(10), Priority::Needed, LIMIT);
         outbox.written(15);
         outbox.cut();
         assert_eq!(outbox.bytes(), 25);
@@ -182,8 +279,8 @@ mod tests {
 
     #[test]
     fn one_frame_always_fits() {
-        let mut outbox = Outbox::new(10);
-        assert_eq!(outbox.push(frame(50), Priority::Needed), Queued::Yes);
-        assert_eq!(outbox.push(frame(1), Priority::Needed), Queued::Overflow);
+        let mut outbox = Outbox::new();
+        assert_eq!(outbox.push(frame(50), Priority::Needed, 10), Queued::Yes);
+        assert_eq!(outbox.push(frame(1), Priority::Needed, 10), Queued::Overflow);
     }
 }

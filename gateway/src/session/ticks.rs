@@ -21,6 +21,12 @@ pub(crate) fn of(duration: Duration) -> Tick {
     Tick::try_from(duration.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX / 2).max(1)
 }
 
+/// Milliseconds since the Unix epoch, to the tick.
+pub(crate) fn unix_ms(tick: Tick) -> i64 {
+    let ago = TICK.saturating_mul(now().saturating_sub(tick));
+    jiff::Timestamp::now().as_millisecond() - i64::try_from(ago.as_millis()).unwrap_or_default()
+}
+
 /// The tick that ends at or before the instant given in seconds since the Unix epoch; `now` if that has passed.
 pub(crate) fn at_unix(seconds: i64) -> Tick {
     let at = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());

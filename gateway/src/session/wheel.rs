@@ -10,7 +10,6 @@ use super::{
     deadlines::{Deadlines, Verdict},
     ticks::{self, TICK, Tick},
 };
-use crate::protocol::websocket;
 
 /// Slots of a tick each; what is due later is looked at once a round.
 const ROUND: Tick = 1024;
@@ -53,7 +52,7 @@ impl Wheel {
             Verdict::Close(reason) => session.close(reason),
             Verdict::Ping { look_again } => {
                 session.pinged.store(now, Ordering::Relaxed);
-                session.send(websocket::ping());
+                session.send(session.form.ping());
                 session.ask_for_position();
                 self.schedule(session, look_again.max(now + 1));
             }

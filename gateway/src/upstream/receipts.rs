@@ -8,7 +8,7 @@ use std::{
 };
 
 use chatcluster_contracts::{
-    frame::Receipt,
+    frame::{Receipt, ServerFrame},
     ids::{ConversationId, UserId, WorkspaceId},
     problem::{Code, Problem},
     rpc::{AckOffsetRequest, AckOffsetResponse},
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Backoff, CoreApi};
-use crate::{protocol::native, session::Session};
+use crate::session::Session;
 
 /// Users and conversations with a watermark that waits.
 const MAX_WAITING: usize = 100_000;
@@ -183,7 +183,7 @@ impl Road {
         if let Some(problem) = &answer.problem
             && let Some(session) = watermarks.session.upgrade()
         {
-            session.send(native::write_error(&Problem::from_rpc(problem.clone()), None));
+            session.say(&ServerFrame::error(&Problem::from_rpc(problem.clone()), None));
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{Backoff, CoreApi};
-use crate::{metrics::GatewayMetrics, protocol::native, session::Session};
+use crate::{metrics::GatewayMetrics, session::Session};
 
 /// Sends without an answer, over all sessions.
 const MAX_PENDING: usize = 8192;
@@ -258,7 +258,7 @@ impl Road {
     fn refuse(&self, send: &NewSend, problem: &Problem) {
         self.metrics.send(problem.code.as_str());
         if let Some(session) = send.session.upgrade() {
-            session.send(native::write_error(problem, Some(&send.request.client_msg_id)));
+            session.say(&ServerFrame::error(problem, Some(&send.request.client_msg_id)));
         }
         self.load.release(send);
     }
@@ -284,12 +284,12 @@ impl Road {
         self.metrics.send("acked");
         self.metrics.send_to_ack.observe(took.as_secs_f64());
         if let Some(session) = send.session.upgrade() {
-            session.send(native::write(&ServerFrame::Ack {
+            session.say(&ServerFrame::Ack {
                 client_msg_id: &send.request.client_msg_id,
                 message_id: &created.message_id,
                 conversation_id: &send.request.conversation_id,
                 seq: Seq::new(created.seq),
-            }));
+            });
         }
         // last: a drain waits for this before it closes the session
         self.load.release(&send);
