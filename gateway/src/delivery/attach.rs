@@ -8,6 +8,7 @@ use chatcluster_contracts::{frame::ServerFrame, ids::ConversationId, position::R
 use super::{
     Conversation, Delivery, Entitlement, Touched,
     cursor::{Join, Recipient},
+    encodings::Encodings,
     fanout::Fanout,
 };
 use crate::{
@@ -49,6 +50,9 @@ impl Delivery {
                 drop(places);
                 self.forget_if_unused(conversation);
                 return Ok(());
+            }
+            if let Some(positions) = &session.positions {
+                positions.set(&place.id, from);
             }
             places.pending.push((conversation, from));
         }
@@ -256,7 +260,9 @@ impl Delivery {
                 got = event.seq;
                 if entitlement.admits(&event, &user) {
                     self.metrics.backfilled.inc();
-                    session.enqueue(session.form.event(&event.payload), Priority::Needed);
+                    let event = std::slice::from_ref(&event);
+                    let frame = Encodings::default().of(&conversation.id, event, session);
+                    session.enqueue(frame, Priority::Needed);
                     session.count_events(1);
                 }
                 if !session.has_room() {
@@ -285,6 +291,9 @@ impl Delivery {
 
     fn give_up_range(&self, session: &Session, conversation: &Arc<Conversation>, from: Seq, head: Seq) {
         self.metrics.resyncs.inc();
+        if let Some(positions) = &session.positions {
+            positions.set(&conversation.id, head);
+        }
         session.say(&ServerFrame::Resync { conversation_id: &conversation.id, from, head });
         session.places.lock().advance(conversation, head);
     }

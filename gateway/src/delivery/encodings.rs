@@ -1,10 +1,10 @@
 //! A run of events as bytes: made once per form, shared by all who receive the run.
 
 use bytes::{Bytes, BytesMut};
-use chatcluster_contracts::seq::Seq;
+use chatcluster_contracts::{ids::ConversationId, seq::Seq};
 
 use super::cursor::Arrived;
-use crate::session::Form;
+use crate::session::{Form, Positions, Session, carrier};
 
 #[derive(Debug, Default)]
 pub(super) struct Encodings {
@@ -19,17 +19,47 @@ impl Encodings {
         self.run != bounds(run)
     }
 
-    pub(super) fn of(&mut self, run: &[Arrived], form: Form) -> Bytes {
+    /// The run for one session. `conversation`: whose events they are.
+    pub(super) fn of(&mut self, conversation: &ConversationId, run: &[Arrived], session: &Session) -> Bytes {
         if self.is_new(run) {
             self.run = bounds(run);
             self.made.clear();
         }
-        if let Some((_, made)) = self.made.iter().find(|(its, _)| *its == form) {
-            return made.clone();
+        if let Some(positions) = &session.positions {
+            return self.with_positions(conversation, run, session.form, positions);
         }
-        let made = encode(run, form);
+        self.made(session.form).unwrap_or_else(|| self.keep(session.form, encode(run, session.form)))
+    }
+
+    fn made(&self, form: Form) -> Option<Bytes> {
+        self.made.iter().find(|(its, _)| *its == form).map(|(_, made)| made.clone())
+    }
+
+    fn keep(&mut self, form: Form, made: Bytes) -> Bytes {
         self.made.push((form, made.clone()));
         made
+    }
+
+    fn with_positions(
+        &mut self,
+        conversation: &ConversationId,
+        run: &[Arrived],
+        form: Form,
+        positions: &Positions,
+    ) -> Bytes {
+        let mut is_common = true;
+        let mut frames = BytesMut::new();
+        for event in run {
+            let position = positions.after(conversation, event.seq);
+            is_common &= position.is_common;
+            if let (true, Some(made)) = (is_common, self.made(form)) {
+                // the others of the run only move the position
+                positions.set(conversation, run.last().map_or(event.seq, |last| last.seq));
+                return made;
+            }
+            frames.extend_from_slice(&carrier::event(&[&event.payload], Some(&position.text)));
+        }
+        if is_common { self.keep(form, frames.freeze()) } else { frames.freeze() }
     }
 }
 

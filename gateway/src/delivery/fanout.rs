@@ -109,7 +109,7 @@ impl Sink<Arc<Session>> for Fanout<'_> {
                 }
             }
         }
-        let frames: Bytes = self.encodings.of(run, to.form);
+        let frames = self.encodings.of(&self.conversation.id, run, to);
         self.deliveries += run.len() as u64;
         self.touched.enqueue(to, frames, Priority::Needed);
         to.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
@@ -118,6 +118,9 @@ impl Sink<Arc<Session>> for Fanout<'_> {
     fn resync(&mut self, to: &Arc<Session>, from: Seq, head: Seq) {
         self.delivery.metrics.resyncs.inc();
         let frame = ServerFrame::Resync { conversation_id: &self.conversation.id, from, head };
+        if let Some(positions) = &to.positions {
+            positions.set(&self.conversation.id, head);
+        }
         if let Some(frame) = to.form.frame(&frame) {
             self.touched.enqueue(to, frame, Priority::Needed);
         }
@@ -142,5 +145,8 @@ impl Sink<Arc<Session>> for Fanout<'_> {
 
     fn left(&mut self, who: &Arc<Session>) {
         who.places.lock().joined.retain(|conversation| !Arc::ptr_eq(conversation, self.conversation));
+        if let Some(positions) = &who.positions {
+            positions.forget(&self.conversation.id);
+        }
     }
 }

@@ -6,6 +6,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use chatcluster_contracts::{
     close::CloseReason,
+    frame::Connect,
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
@@ -24,6 +25,7 @@ use tower::{ServiceExt, service_fn};
 
 use super::{
     addresses::{Place, client_address},
+    event_stream,
     head::{self, Head, MAX_HEAD_BYTES},
     rewind::Rewind,
     upgrade::{self, Refusal},
@@ -31,7 +33,7 @@ use super::{
 use crate::{
     conformance::{self, Rooms, Service},
     gateway::Shared,
-    session::{Dialect, Form, Session, connection::Connection, ticks},
+    session::{Carrier, Dialect, Form, Outlet, Session, connection::Connection, ticks},
 };
 
 /// An HTTP connection may rest this long between requests: longer than proxies and clients keep theirs, or they would
@@ -92,20 +94,24 @@ fn refuse(stream: TcpStream) {
 enum Target {
     /// `/ws`: a session of the platform.
     Platform,
+    /// `/events`: the same, read only.
+    Events,
     Conformance(Arc<Rooms>, Service),
 }
 
 impl Target {
-    fn of(shared: &Shared, path: &str) -> Option<Self> {
-        match &shared.rooms {
-            Some(rooms) => Service::of(path).map(|service| Self::Conformance(rooms.clone(), service)),
-            None => (path == "/ws").then_some(Self::Platform),
+    fn of(shared: &Shared, request: &head::Request) -> Option<Self> {
+        match (&shared.rooms, request.path.as_str(), request.upgrade) {
+            (Some(rooms), path, true) => Service::of(path).map(|service| Self::Conformance(rooms.clone(), service)),
+            (None, "/ws", true) => Some(Self::Platform),
+            (None, "/events", false) => Some(Self::Events),
+            _ => None,
         }
     }
 
     const fn dialect(&self) -> Dialect {
         match self {
-            Self::Platform => Dialect::Native,
+            Self::Platform | Self::Events => Dialect::Native,
             Self::Conformance(_, service) => service.dialect(),
         }
     }
@@ -125,8 +131,8 @@ async fn handshake(
         Ok(head) => head?,
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the request head did not arrive in time")),
     };
-    if let Head::WebSocket { request, length } = head
-        && let Some(target) = Target::of(shared, &request.path)
+    if let Head::Get { request, length } = head
+        && let Some(target) = Target::of(shared, &request)
     {
         return match upgraded(shared, &request, &target, peer).await {
             Ok(upgraded) => {
@@ -156,6 +162,8 @@ async fn handshake(
 struct Upgraded {
     answer: String,
     form: Form,
+    /// What the session connects with by itself.
+    connect: Option<Connect>,
     claims: Option<Claims>,
     place: Option<Place>,
 }
@@ -167,18 +175,28 @@ async fn upgraded(
     peer: SocketAddr,
 ) -> Result<Upgraded, Refusal> {
     let options = &shared.options;
-    let (answer, deflate) = upgrade::answer(request, &shared.origins, options.permessage_deflate)?;
+    let (answer, carrier, connect) = if matches!(target, Target::Events) {
+        let (answer, connect) = event_stream::answer(request, &shared.origins)?;
+        (answer, Carrier::EventStream, Some(connect))
+    } else {
+        let (answer, deflate) = upgrade::answer(request, &shared.origins, options.permessage_deflate)?;
+        (answer, Carrier::WebSocket { deflate }, None)
+    };
     let address = client_address(peer.ip(), request.forwarded_for.as_deref(), options.trusted_proxies);
     let Some(place) = shared.addresses.enter(address) else {
         let problem = Problem::new(Code::TooManyConnections, "this address has too many connections here");
         return Err(Refusal::of(problem));
     };
     let claims = match target {
-        Target::Platform => identify(shared, request).await.map_err(Refusal::of)?,
+        Target::Platform | Target::Events => identify(shared, request).await.map_err(Refusal::of)?,
         Target::Conformance(..) => None,
     };
+    if connect.is_some() && claims.is_none() {
+        let problem = Problem::new(Code::Unauthenticated, "an Authorization header or a ticket is needed");
+        return Err(Refusal::of(problem));
+    }
     let place = shared.knows_addresses().then_some(place);
-    Ok(Upgraded { answer, form: Form { dialect: target.dialect(), deflate }, claims, place })
+    Ok(Upgraded { answer, form: Form { dialect: target.dialect(), carrier }, connect, claims, place })
 }
 
 async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Head> {
@@ -204,9 +222,9 @@ async fn identify(shared: &Shared, request: &head::Request) -> Result<Option<Cla
 
 /// Makes a session of an upgraded connection and gives it a task of its own: small, and without this handshake's state.
 fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, target: &Target, upgraded: Upgraded) {
-    let Upgraded { form, claims, place, .. } = upgraded;
+    let Upgraded { form, connect, claims, place, .. } = upgraded;
     let key = shared.sessions.next_key();
-    let session = Arc::new(Session::new(key, stream, form, place, shared.common.clone()));
+    let session = Arc::new(Session::new(key, Outlet::Socket(stream), form, place, shared.common.clone()));
     shared.metrics.opened.inc();
     shared.metrics.connections.inc();
     let full = shared.sessions.count() >= shared.options.max_connections;
@@ -223,7 +241,7 @@ fn start(shared: &Arc<Shared>, stream: TcpStream, early: Vec<u8>, target: &Targe
         }
         shared.wheel.look(&session, ticks::now());
     }
-    tokio::spawn(Connection::new(shared.clone(), session, early, claims));
+    tokio::spawn(Connection::new(shared.clone(), session, early, claims, connect));
 }
 
 async fn http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) -> io::Result<()> {

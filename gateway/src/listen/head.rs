@@ -9,9 +9,9 @@ const MAX_HEADERS: usize = 100;
 pub(super) enum Head {
     /// More bytes are needed.
     Partial,
-    /// An upgrade to WebSocket. `length`: bytes of the head.
-    WebSocket { request: Box<Request>, length: usize },
-    /// For the HTTP router: no upgrade, or nothing it understands either.
+    /// A GET, which may lead to a session. `length`: bytes of the head.
+    Get { request: Box<Request>, length: usize },
+    /// For the HTTP router: anything else, or nothing it understands either.
     Http,
 }
 
@@ -20,6 +20,8 @@ pub(super) enum Head {
 pub(super) struct Request {
     /// Without the query.
     pub(super) path: String,
+    /// An upgrade to WebSocket is asked for.
+    pub(super) upgrade: bool,
     pub(super) host: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) key: Option<String>,
@@ -29,6 +31,7 @@ pub(super) struct Request {
     pub(super) extensions: Vec<String>,
     pub(super) bearer: Option<String>,
     pub(super) ticket: Option<String>,
+    pub(super) last_event_id: Option<String>,
     /// All `X-Forwarded-For` headers as one list.
     pub(super) forwarded_for: Option<String>,
 }
@@ -70,6 +73,7 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
                     None => value.to_owned(),
                 });
             }
+            "last-event-id" => found.last_event_id = Some(value.to_owned()),
             "sec-websocket-extensions" => found.extensions.push(value.to_owned()),
             "authorization" => {
                 found.bearer = value
@@ -80,12 +84,10 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
             _ => {}
         }
     }
-    if !upgrade || !connection {
-        return Head::Http;
-    }
+    found.upgrade = upgrade && connection;
     // tickets are made of characters that need no escape
     found.ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).map(str::to_owned);
-    Head::WebSocket { request: Box::new(found), length }
+    Head::Get { request: Box::new(found), length }
 }
 
 fn lists(value: &str, word: &str) -> bool {
@@ -106,7 +108,8 @@ mod tests {
             assert_eq!(parse(&UPGRADE.as_bytes()[..end]), Head::Partial, "{end}");
         }
         let bytes = [UPGRADE.as_bytes(), b"\x81"].concat();
-        let Head::WebSocket { request, length } = parse(&bytes) else { panic!("an upgrade") };
+        let Head::Get { request, length } = parse(&bytes) else { panic!("a GET") };
+        assert!(request.upgrade);
         assert_eq!(length, UPGRADE.len());
         assert_eq!((request.bearer.as_deref(), request.ticket.as_deref()), (Some("x.y.z"), Some("t1")));
         assert_eq!(request.protocols, ["other", "chatcluster.v1"]);
@@ -115,9 +118,9 @@ mod tests {
 
     #[test]
     fn everything_else_is_for_the_router() {
+        let Head::Get { request, .. } = parse(b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n") else { panic!("a GET") };
+        assert!(!request.upgrade);
         for other in [
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
             "GET /ws HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
             "nonsense\r\n\r\n",

@@ -5,6 +5,7 @@
 
 mod accept;
 mod addresses;
+mod event_stream;
 mod head;
 mod origins;
 mod rewind;

@@ -2,4 +2,6 @@
 //! clock or knows a session, so every codec is tested by bytes alone.
 
 pub mod native;
+pub mod sockjs;
+pub mod stomp;
 pub mod websocket;

@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     future::Future,
     io,
     pin::Pin,
@@ -14,25 +15,26 @@ use std::{
 
 use chatcluster_contracts::{
     close::CloseReason,
-    frame::{ClientFrame, Connect, ServerFrame},
+    frame::{Connect, ServerFrame},
     position,
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
 
 use super::{
-    Dialect, Session, Turn,
-    commands::{self, Memory, refuse, refuse_frame},
+    Carrier, Session, Turn,
+    commands::refuse,
     connect::connect,
     goodbye::{End, finish},
+    speech::{Heard, Speech, Work},
     ticks,
 };
 use crate::{
     delivery::Delivery,
     gateway::Shared,
     protocol::{
-        native,
-        websocket::{Decoder, Incoming, Violation},
+        sockjs,
+        websocket::{self, Decoder, Incoming, Violation},
     },
 };
 
@@ -43,20 +45,18 @@ thread_local! {
     pub(super) static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
 /// A connection's way through life.
 enum Phase {
     Talking,
-    /// CONNECT is being worked on.
-    Connecting(Work<Result<(), CloseReason>>),
+    /// What was heard last takes its time.
+    Working(Work<Result<(), CloseReason>>),
     Ending(Work<()>),
 }
 
-/// What the bytes read so far lead to.
+/// What was read leads to.
 enum Step {
     More,
-    Connect(Connect),
+    Work(Work<Result<(), CloseReason>>),
     End(End),
 }
 
@@ -65,28 +65,40 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     session: Arc<Session>,
     decoder: Decoder,
-    /// What came with the upgrade, or with CONNECT, and was not read yet.
+    /// What came with the upgrade, or before what takes its time was done, and was not read yet.
     early: Vec<u8>,
-    /// Who the upgrade request said it is.
-    upgrade: Option<Box<Claims>>,
-    memory: Option<Box<Memory>>,
+    /// Messages that came together with one that takes its time.
+    waiting: VecDeque<String>,
+    speech: Speech,
     phase: Phase,
 }
 
 impl Connection {
-    pub(crate) fn new(shared: Arc<Shared>, session: Arc<Session>, early: Vec<u8>, upgrade: Option<Claims>) -> Self {
-        Self {
-            shared,
-            session,
-            decoder: Decoder::new(),
-            early,
-            upgrade: upgrade.map(Box::new),
-            memory: None,
-            phase: Phase::Talking,
-        }
+    /// `early`: bytes that came with the upgrade. `upgrade`: who its request said it is. `first`: a CONNECT that goes
+    /// without saying.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        session: Arc<Session>,
+        early: Vec<u8>,
+        mut upgrade: Option<Claims>,
+        first: Option<Connect>,
+    ) -> Self {
+        let phase = first.map_or(Phase::Talking, |first| {
+            Phase::Working(Box::pin(connect(shared.clone(), session.clone(), upgrade.take(), first)))
+        });
+        let speech = Speech::new(session.form, upgrade);
+        Self { shared, session, decoder: Decoder::new(), early, waiting: VecDeque::new(), speech, phase }
     }
 
-    fn read_socket(&mut self) -> Step {
+    fn read_more(&mut self) -> Step {
+        if let Some(fetched) = self.session.outlet.fetched() {
+            self.waiting.extend(fetched.take_posted());
+            return match self.waiting.pop_front() {
+                Some(text) => self.hear(&text),
+                None if fetched.is_gone() => Step::End(End::Lost),
+                None => Step::More,
+            };
+        }
         SCRATCH.with_borrow_mut(|scratch| match self.session.try_read(scratch) {
             Ok(0) => Step::End(End::Lost),
             Ok(count) => {
@@ -99,53 +111,68 @@ impl Connection {
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> Step {
-        let step = loop {
-            let limits = self.shared.message_limits.of(self.session.form);
-            match self.decoder.next(&mut bytes, &limits) {
-                Ok(None) => break Step::More,
-                Ok(Some(Incoming::Text(text))) => {
-                    if let Some(connect) = self.text(&text) {
-                        self.early = bytes.to_vec();
-                        break Step::Connect(connect);
+        let step = match self.session.form.carrier {
+            Carrier::WebSocket { .. } | Carrier::SockJs => self.read_websocket(&mut bytes),
+            Carrier::EventStream | Carrier::Fetched => return Step::More,
+        };
+        self.early = bytes.to_vec();
+        self.note_partial();
+        step
+    }
+
+    /// Reads up to something that takes its time, or all.
+    fn read_websocket(&mut self, bytes: &mut &[u8]) -> Step {
+        let limits = self.shared.message_limits.of(self.session.form);
+        loop {
+            let step = match self.decoder.next(bytes, &limits) {
+                Ok(None) => return Step::More,
+                Ok(Some(Incoming::Text(text))) if self.session.form.carrier == Carrier::SockJs => {
+                    match sockjs::incoming::websocket(&text) {
+                        Ok(texts) => {
+                            self.waiting.extend(texts);
+                            self.hear_waiting()
+                        }
+                        Err(broken) => {
+                            tracing::debug!(%broken, "the client broke the protocol");
+                            Step::End(End::Lost)
+                        }
                     }
                 }
-                Ok(Some(Incoming::Binary(payload))) => {
-                    if self.session.form.dialect == Dialect::Echo {
-                        self.session.send(self.session.form.binary(&payload));
-                    }
+                Ok(Some(Incoming::Text(text))) => self.hear(&text),
+                Ok(Some(Incoming::Binary(payload))) => step(self.speech.binary(&self.session, &payload)),
+                Ok(Some(Incoming::Ping(payload))) => {
+                    self.session.send(websocket::pong(&payload));
+                    Step::More
                 }
-                Ok(Some(Incoming::Ping(payload))) => self.session.send(self.session.form.pong(&payload)),
-                Ok(Some(Incoming::Pong)) => {}
-                Ok(Some(Incoming::Close(code))) => break Step::End(End::Client(code)),
+                Ok(Some(Incoming::Pong)) => Step::More,
+                Ok(Some(Incoming::Close(code))) => Step::End(End::Client(code)),
                 Err(violation) => {
                     if violation == Violation::TooBig {
                         let detail = format!("a message has at most {} bytes", limits.max_message);
                         refuse(&self.shared, &self.session, &Problem::new(Code::PayloadTooLarge, detail), None);
                     }
                     tracing::debug!(%violation, "the client broke the protocol");
-                    break Step::End(End::Close(violation.close_reason()));
+                    Step::End(End::Close(violation.close_reason()))
                 }
+            };
+            if !matches!(step, Step::More) {
+                return step;
             }
-        };
-        self.note_partial();
-        step
+        }
     }
 
-    /// Does what a text message asks. CONNECT is handed back: it takes its time.
-    fn text(&mut self, text: &str) -> Option<Connect> {
-        match self.session.form.dialect {
-            Dialect::Native => match native::read(text) {
-                Ok(ClientFrame::Connect(connect)) => return Some(connect),
-                Ok(frame) => {
-                    let memory = self.memory.get_or_insert_with(|| Box::new(Memory::new(&self.shared)));
-                    commands::perform(&self.shared, &self.session, memory, frame);
-                }
-                Err(refused) => refuse_frame(&self.shared, &self.session, &refused),
-            },
-            Dialect::Echo => self.session.send(self.session.form.text(text.as_bytes())),
-            Dialect::Bare => {}
+    fn hear(&mut self, text: &str) -> Step {
+        step(self.speech.text(&self.shared, &self.session, text))
+    }
+
+    fn hear_waiting(&mut self) -> Step {
+        while let Some(text) = self.waiting.pop_front() {
+            let step = self.hear(&text);
+            if !matches!(step, Step::More) {
+                return step;
+            }
         }
-        None
+        Step::More
     }
 
     /// A message that has begun must also end.
@@ -163,11 +190,7 @@ impl Connection {
     fn go_on(&mut self, step: Step) {
         match step {
             Step::More => {}
-            Step::Connect(frame) => {
-                let claims = self.upgrade.take().map(|claims| *claims);
-                let connecting = connect(self.shared.clone(), self.session.clone(), claims, frame);
-                self.phase = Phase::Connecting(Box::pin(connecting));
-            }
+            Step::Work(work) => self.phase = Phase::Working(work),
             Step::End(end) => {
                 let decoder = std::mem::take(&mut self.decoder);
                 self.phase = Phase::Ending(Box::pin(finish(self.shared.clone(), self.session.clone(), decoder, end)));
@@ -184,9 +207,11 @@ impl Future for Connection {
         loop {
             let step = match &mut this.phase {
                 Phase::Talking => {
-                    if this.early.is_empty() {
+                    if !this.waiting.is_empty() {
+                        this.hear_waiting()
+                    } else if this.early.is_empty() {
                         match ready!(this.session.poll_turn(context)) {
-                            Turn::Read => this.read_socket(),
+                            Turn::Read => this.read_more(),
                             Turn::Position => {
                                 tell_position(&this.session);
                                 Step::More
@@ -199,15 +224,23 @@ impl Future for Connection {
                         this.read(&early)
                     }
                 }
-                Phase::Connecting(connecting) => {
-                    let connected = ready!(connecting.as_mut().poll(context));
+                Phase::Working(work) => {
+                    let done = ready!(work.as_mut().poll(context));
                     this.phase = Phase::Talking;
-                    connected.map_or_else(|reason| Step::End(End::Close(reason)), |()| Step::More)
+                    done.map_or_else(|reason| Step::End(End::Close(reason)), |()| Step::More)
                 }
                 Phase::Ending(ending) => return ending.as_mut().poll(context),
             };
             this.go_on(step);
         }
+    }
+}
+
+fn step(heard: Heard) -> Step {
+    match heard {
+        Heard::Nothing => Step::More,
+        Heard::Working(work) => Step::Work(work),
+        Heard::End(reason) => Step::End(End::Close(reason)),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Times {
     /// A CONNECT was accepted.
     pub(crate) connected: bool,
     pub(crate) heard: Tick,
+    /// A living peer answers pings.
+    pub(crate) answers: bool,
     pub(crate) pinged: Tick,
     /// The token's end.
     pub(crate) expires: Option<Tick>,
@@ -67,7 +69,7 @@ impl Deadlines {
         if !times.connected && connect_by <= now {
             return Verdict::Close(CloseReason::Timeout);
         }
-        if times.heard + self.silence <= now {
+        if times.answers && times.heard + self.silence <= now {
             return Verdict::Close(CloseReason::Timeout);
         }
         if times.partial_since.is_some_and(|since| since + self.message <= now) {
@@ -81,7 +83,7 @@ impl Deadlines {
         let next_ping = if ping { now + self.heartbeat } else { ping_at };
         let look_again = [
             Some(next_ping),
-            Some(times.heard + self.silence),
+            times.answers.then_some(times.heard + self.silence),
             times.expires,
             (!times.connected).then_some(connect_by),
             times.partial_since.map(|since| since + self.message),
@@ -106,6 +108,7 @@ mod tests {
             opened: 0,
             connected: true,
             heard: 0,
+            answers: true,
             pinged: 0,
             expires: None,
             partial_since: None,
@@ -120,6 +123,8 @@ mod tests {
         let pinged = Times { pinged: 500, ..times() };
         assert_eq!(LIMITS.judge(&pinged, 500), Verdict::Wait { look_again: 625 });
         assert_eq!(LIMITS.judge(&pinged, 625), Verdict::Close(CloseReason::Timeout));
+        let mute = Times { answers: false, ..pinged };
+        assert_eq!(LIMITS.judge(&mute, 625), Verdict::Wait { look_again: 750 });
         let heard = Times { heard: 600, ..pinged };
         assert_eq!(LIMITS.judge(&heard, 625), Verdict::Wait { look_again: 850 });
     }

@@ -4,7 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use chatcluster_contracts::frame::ServerFrame;
 
-use crate::protocol::websocket::{self, Limits, Window};
+use super::carrier::Carrier;
+use crate::protocol::websocket::Limits;
 
 /// What the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,64 +28,42 @@ impl Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) dialect: Dialect,
-    /// permessage-deflate was negotiated.
-    pub(crate) deflate: Option<Window>,
+    pub(crate) carrier: Carrier,
 }
 
 impl Form {
-    /// A text message of the dialect, in its carrier.
-    pub(crate) fn text(self, payload: &[u8]) -> Bytes {
-        match self.deflate {
-            Some(window) => websocket::text_deflated(payload, window),
-            None => websocket::text(payload),
-        }
-    }
-
-    pub(crate) fn binary(self, payload: &[u8]) -> Bytes {
-        match self.deflate {
-            Some(window) => websocket::binary_deflated(payload, window),
-            None => websocket::binary(payload),
-        }
+    /// Does each message name the position after it?
+    pub(crate) const fn names_positions(self) -> bool {
+        matches!(self.carrier, Carrier::EventStream)
     }
 
     /// What a frame of the platform's own is for this client; `None`: nothing.
     pub(crate) fn frame(self, frame: &ServerFrame<'_>) -> Option<Bytes> {
-        match self.dialect {
-            Dialect::Native => Some(self.text(&frame.to_json())),
-            Dialect::Bare | Dialect::Echo => None,
+        match (self.dialect, frame) {
+            // an event without data is none, and its id still counts
+            (Dialect::Native, ServerFrame::Position { position }) if self.carrier == Carrier::EventStream => {
+                Some(format!("id: {position}\n\n").into())
+            }
+            (Dialect::Native, frame) => Some(self.carrier.text(&frame.to_json())),
+            (Dialect::Bare | Dialect::Echo, _) => None,
         }
     }
 
     /// An event's payload for this client.
     pub(crate) fn event(self, payload: &[u8]) -> Bytes {
         if self.dialect == Dialect::Bare && std::str::from_utf8(payload).is_err() {
-            return self.binary(payload);
+            return self.carrier.binary(payload);
         }
-        self.text(payload)
+        self.carrier.text(payload)
     }
 
     /// The same, after what `frames` holds already.
     pub(crate) fn append_event(self, frames: &mut BytesMut, payload: &[u8]) {
-        if self.deflate.is_some() || self.dialect == Dialect::Bare && std::str::from_utf8(payload).is_err() {
-            return frames.extend_from_slice(&self.event(payload));
+        if self.dialect == Dialect::Bare && std::str::from_utf8(payload).is_err() {
+            frames.extend_from_slice(&self.carrier.binary(payload));
+        } else {
+            self.carrier.append_text(frames, payload);
         }
-        frames.extend_from_slice(&websocket::text_header(payload.len()));
-        frames.extend_from_slice(payload);
-    }
-
-    #[allow(clippy::unused_self, reason = "the carrier decides")]
-    pub(crate) fn ping(self) -> Bytes {
-        websocket::ping()
-    }
-
-    #[allow(clippy::unused_self, reason = "the carrier decides")]
-    pub(crate) fn pong(self, payload: &[u8]) -> Bytes {
-        websocket::pong(payload)
-    }
-
-    #[allow(clippy::unused_self, reason = "the carrier decides")]
-    pub(crate) fn close(self, code: Option<u16>, reason: &str) -> Bytes {
-        websocket::close(code, reason)
     }
 }
 
@@ -102,7 +81,7 @@ impl MessageLimits {
         Limits {
             max_message: if form.dialect == Dialect::Echo { self.max_echo } else { self.max_message },
             binary: form.dialect == Dialect::Echo,
-            deflate: form.deflate.is_some(),
+            deflate: matches!(form.carrier, Carrier::WebSocket { deflate: Some(_) }),
         }
     }
 }

@@ -46,12 +46,12 @@ pub(super) async fn finish(shared: Arc<Shared>, session: Arc<Session>, mut decod
             if let Some(position) = position.filter(|it| !it.is_empty() && reason != CloseReason::SlowConsumer) {
                 session.say(&ServerFrame::Position { position: &position::encode(&position) });
             }
-            session.send_last(session.form.close(Some(reason.code()), reason.as_str()));
+            session.send_last(session.form.carrier.close(Some(reason.code()), reason.as_str()));
             let limits = shared.message_limits.of(session.form);
             say_goodbye(&session, &mut decoder, &limits).await;
         }
         End::Client(code) => {
-            session.send_last(session.form.close(code, ""));
+            session.send_last(session.form.carrier.close(code, ""));
             // both have said so: the server hangs up first (RFC 6455 section 7.1.1)
             let _ = tokio::time::timeout(GOODBYE, session.written()).await;
         }

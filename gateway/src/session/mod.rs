@@ -5,6 +5,7 @@
 //! [`Session::enqueue`] and [`Session::flush`]. None of them ever waits: what the socket does not take at once is queued,
 //! bounded by bytes, and the session's own task writes it when the socket can take more.
 
+pub(crate) mod carrier;
 pub(crate) mod commands;
 mod connect;
 pub(crate) mod connection;
@@ -12,10 +13,13 @@ mod deadlines;
 mod form;
 mod goodbye;
 mod outbox;
+pub(crate) mod outlet;
 mod places;
+mod positions;
 mod quota;
 pub(crate) mod rate;
 mod registry;
+mod speech;
 pub(crate) mod ticks;
 mod wheel;
 mod workspaces;
@@ -37,14 +41,16 @@ use chatcluster_contracts::{
 };
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
+pub(crate) use carrier::Carrier;
 pub(crate) use deadlines::Deadlines;
 use deadlines::Times;
 pub(crate) use form::{Dialect, Form, MessageLimits};
 pub(crate) use outbox::Priority;
 use outbox::{Life, Outbox};
+pub(crate) use outlet::Outlet;
 pub(crate) use places::Places;
+pub(crate) use positions::Positions;
 pub(crate) use quota::{Exceeded, Quota};
 pub(crate) use registry::Sessions;
 use ticks::Tick;
@@ -75,7 +81,7 @@ pub(crate) struct Common {
 pub struct Session {
     /// Names the session within this process.
     pub(crate) key: u64,
-    stream: TcpStream,
+    pub(crate) outlet: Outlet,
     pub(crate) form: Form,
     /// CONNECTED was sent.
     pub(crate) live: AtomicBool,
@@ -96,6 +102,8 @@ pub struct Session {
     task: AtomicWaker,
     identity: OnceLock<Identity>,
     pub(crate) places: Mutex<Places>,
+    /// Kept for clients whose every message names the position after it.
+    pub(crate) positions: Option<Box<Positions>>,
     /// Kept where addresses are limited.
     place: Option<Box<Place>>,
     common: Arc<Common>,
@@ -120,11 +128,11 @@ pub(crate) enum Turn {
 }
 
 impl Session {
-    pub(crate) fn new(key: u64, stream: TcpStream, form: Form, place: Option<Place>, common: Arc<Common>) -> Self {
+    pub(crate) fn new(key: u64, outlet: Outlet, form: Form, place: Option<Place>, common: Arc<Common>) -> Self {
         let now = ticks::now();
         Self {
             key,
-            stream,
+            outlet,
             form,
             live: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
@@ -139,6 +147,7 @@ impl Session {
             task: AtomicWaker::new(),
             identity: OnceLock::new(),
             places: Mutex::default(),
+            positions: form.names_positions().then(Box::default),
             place: place.map(Box::new),
             common,
         }
@@ -200,6 +209,7 @@ impl Session {
             opened: self.opened,
             connected: self.identity.get().is_some(),
             heard: self.heard.load(Ordering::Relaxed),
+            answers: self.form.carrier.answers_pings(),
             pinged: self.pinged.load(Ordering::Relaxed),
             expires: self.identity.get().map(|identity| identity.expires),
             partial_since: (partial_since != 0).then_some(partial_since),
@@ -230,7 +240,7 @@ impl Session {
         if self.deaf.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        match self.stream.poll_read_ready(context) {
+        match self.outlet.poll_read_ready(context) {
             Poll::Ready(Ok(())) => Poll::Ready(Turn::Read),
             Poll::Ready(Err(_)) => Poll::Ready(Turn::Broken),
             Poll::Pending => Poll::Pending,
@@ -239,12 +249,12 @@ impl Session {
 
     /// Reads what is there, without waiting.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
+        self.outlet.try_read(buffer)
     }
 
     /// Waits until the socket has something to read, or has failed.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.stream.poll_read_ready(context)).await
+        std::future::poll_fn(|context| self.outlet.poll_read_ready(context)).await
     }
 }
 

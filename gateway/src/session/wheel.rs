@@ -52,7 +52,9 @@ impl Wheel {
             Verdict::Close(reason) => session.close(reason),
             Verdict::Ping { look_again } => {
                 session.pinged.store(now, Ordering::Relaxed);
-                session.send(session.form.ping());
+                if let Some(ping) = session.form.carrier.ping() {
+                    session.send(ping);
+                }
                 session.ask_for_position();
                 self.schedule(session, look_again.max(now + 1));
             }

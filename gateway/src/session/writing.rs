@@ -81,11 +81,11 @@ impl Session {
     fn flush_locked(&self, outbox: &mut MutexGuard<'_, Outbox>) {
         while !outbox.is_empty() && outbox.life != Life::Broken {
             let written = if let Some(frame) = outbox.only() {
-                self.stream.try_write(frame)
+                self.outlet.try_write(frame)
             } else {
                 let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
                 let count = outbox.slices(&mut slices);
-                self.stream.try_write_vectored(&slices[..count])
+                self.outlet.try_write_vectored(&slices[..count])
             };
             match written {
                 Ok(0) => outbox.life = Life::Broken,
@@ -114,7 +114,7 @@ impl Session {
     pub(super) fn poll_flush_locked(&self, outbox: &mut MutexGuard<'_, Outbox>, context: &mut Context<'_>) -> bool {
         // a dirty queue is about to be flushed by whoever filled it
         while !outbox.is_empty() && outbox.life != Life::Broken && (!outbox.dirty || outbox.blocked_since.is_some()) {
-            match self.stream.poll_write_ready(context) {
+            match self.outlet.poll_write_ready(context) {
                 Poll::Ready(Ok(())) => self.flush_locked(outbox),
                 Poll::Ready(Err(_)) => outbox.life = Life::Broken,
                 Poll::Pending => return false,
@@ -143,11 +143,15 @@ impl Session {
     }
 
     /// Takes one last frame and nothing after it.
-    pub(crate) fn send_last(&self, frame: Bytes) {
+    pub(crate) fn send_last(&self, frame: Option<Bytes>) {
         let mut outbox = self.outbox.lock();
         if outbox.life == Life::Broken {
             return;
         }
+        let Some(frame) = frame else {
+            outbox.life = Life::Over;
+            return self.flush_locked(&mut outbox);
+        };
         outbox.life = Life::Open;
         if outbox.push(frame.clone(), Priority::Needed, self.common.queue_limit) == Queued::Overflow {
             outbox.cut();
@@ -171,8 +175,7 @@ impl Session {
 
     /// Ends the sending half: the peer reads what was sent, then the end.
     pub(crate) fn shut_write(&self) {
-        // the peer may be gone already, which is what is wanted
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
+        self.outlet.shut_write();
     }
 
     /// Ends both halves for good: others may hold the session for a while longer.
@@ -183,6 +186,6 @@ impl Session {
         self.count_bytes(&mut outbox);
         outbox.wake_those_waiting();
         drop(outbox);
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+        self.outlet.shut();
     }
 }

@@ -1,0 +1,60 @@
+//! How far a client has been served, kept for those whose every message names the position after it: they have no other
+//! way to say it when they come back.
+
+use chatcluster_contracts::{
+    ids::ConversationId,
+    position::{self, Resume},
+    seq::Seq,
+};
+use parking_lot::Mutex;
+
+#[derive(Debug, Default)]
+pub(crate) struct Positions(Mutex<Resume>);
+
+/// The position after one event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) text: String,
+    /// It is the same for everybody who was served this event and follows this conversation only.
+    pub(crate) is_common: bool,
+}
+
+impl Positions {
+    /// The client has everything of the conversation up to `seq`.
+    pub(crate) fn set(&self, id: &ConversationId, seq: Seq) {
+        let mut served = self.0.lock();
+        match served.get_mut(id) {
+            Some(known) => *known = seq.max(*known),
+            None => drop(served.insert(id.clone(), seq)),
+        }
+    }
+
+    /// The client does not follow the conversation any more.
+    pub(crate) fn forget(&self, id: &ConversationId) {
+        self.0.lock().remove(id);
+    }
+
+    /// The client is served event `seq` of the conversation.
+    pub(crate) fn after(&self, id: &ConversationId, seq: Seq) -> Position {
+        self.set(id, seq);
+        let served = self.0.lock();
+        Position { text: position::encode(&served), is_common: served.len() == 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_common_while_there_is_one_conversation() {
+        let (a, b): (ConversationId, ConversationId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let positions = Positions::default();
+        assert_eq!(positions.after(&a, Seq::new(4)), Position { text: "1;a=4".into(), is_common: true });
+        positions.set(&b, Seq::new(7));
+        positions.set(&b, Seq::new(6));
+        assert_eq!(positions.after(&a, Seq::new(5)), Position { text: "1;a=5;b=7".into(), is_common: false });
+        positions.forget(&a);
+        assert!(positions.after(&b, Seq::new(8)).is_common);
+    }
+}
