@@ -112,7 +112,9 @@ impl Sink<Arc<Session>> for Fanout<'_> {
         let frames = self.encodings.of(&self.conversation.id, run, to);
         self.deliveries += run.len() as u64;
         self.touched.enqueue(to, frames, Priority::Needed);
-        to.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
+        if to.form.dialect.is_the_platforms() {
+            to.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
+        }
     }
 
     fn resync(&mut self, to: &Arc<Session>, from: Seq, head: Seq) {
