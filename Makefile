@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run run-real test test-unit lint fmt generated bench-path bench-store bench-idle bench-operator clean
+.PHONY: help run run-real test test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator clean
 
 DEFINITIONS := crds/chatcluster.dev_chatclusters.yaml charts/chatcluster/files/crd.yaml
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./data
+SECONDS_EACH ?= 30
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,15 @@ generated: ## Regenerate docs/openapi.json and the CRD, and fail when they had d
 
 fmt: ## Format the code
 	cargo fmt --all
+
+fuzz: ## Fuzz every decoder for some seconds each (SECONDS_EACH=30)
+	@scripts/prepare build
+	scripts/fuzz $(SECONDS_EACH)
+
+bench: ## The gateway beside nchan, RabbitMQ, a plain ws loop and the least a server can do (ARGS=--quick)
+	@scripts/prepare bench
+	cargo build --locked --release --bin chatcluster-bench --bin chatcluster-gateway
+	target/release/chatcluster-bench gateway $(ARGS)
 
 bench-path: ## SEND -> ACK and SEND -> MESSAGE, embedded and on real servers
 	@scripts/prepare servers

@@ -85,9 +85,19 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// Longest detail, in bytes.
+const MAX_DETAIL: usize = 500;
+
 impl Problem {
+    /// A detail that quotes somebody's input is cut to what a person reads.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        let mut detail = detail.into();
+        if let Some(end) = (0..=MAX_DETAIL).rev().find(|end| detail.is_char_boundary(*end)).filter(|end| *end < detail.len())
+        {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self { code, detail }
     }
 
     /// The same refusal as gRPC services put it in their answers.
@@ -111,5 +121,12 @@ mod tests {
             assert_eq!(Code::parse(code.as_str()), Some(*code));
             assert!((400..600).contains(&code.status()));
         }
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        assert_eq!(Problem::new(Code::Internal, "short").detail, "short");
+        let long = Problem::new(Code::Internal, "é".repeat(1000)).detail;
+        assert!(long.len() <= MAX_DETAIL + 3 && long.ends_with('…'), "{} bytes", long.len());
     }
 }

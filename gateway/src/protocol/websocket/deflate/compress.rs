@@ -99,6 +99,15 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_the_full_window_serves_a_smaller_one_that_covers_it() {
+        let window = Window::parse("9").unwrap();
+        let payload = b"chat, chat. ".repeat(50);
+        assert!(window.covers(512) && !window.covers(513) && Window::FULL.covers(usize::MAX));
+        assert_eq!(text_deflated(&payload[..512], Window::FULL), text_deflated(&payload[..512], window));
+        assert_ne!(text_deflated(&payload[..513], Window::FULL), text_deflated(&payload[..513], window));
+    }
+
+    #[test]
     fn what_does_not_shrink_goes_as_it_is() {
         let short = [b'x'; MIN_PAYLOAD - 1];
         assert_eq!(text_deflated(&short, Window::FULL), encoder::text(&short));
