@@ -36,5 +36,10 @@ pub mod rpc {
     }
 }
 
+#[path = "../../gateway/src/protocol/stomp/mod.rs"]
+pub mod stomp;
 #[path = "../../gateway/src/protocol/websocket/mod.rs"]
 pub mod websocket;
+
+#[path = "../../gateway/src/protocol/sockjs/mod.rs"]
+pub mod sockjs;
