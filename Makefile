@@ -2,11 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run run-real test test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator clean
+.PHONY: help run run-real test test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator torture torture-plants clean
 
 DEFINITIONS := crds/chatcluster.dev_chatclusters.yaml charts/chatcluster/files/crd.yaml
 LISTEN ?= 127.0.0.1:8080
 DATA ?= ./data
+SEED ?= 1
+DURATION ?= 90
+FAULTS ?= all
 SECONDS_EACH ?= 30
 
 help: ## Show this help
@@ -29,6 +32,15 @@ test: ## All tests, on real servers
 	scripts/chart-check
 	node --test chatcluster/page/tests/*.test.mjs
 	cargo test --locked --workspace --no-fail-fast
+
+torture: ## Kill, freeze and cut everything while clients work, then check it all (SEED=1 DURATION=90 FAULTS=all)
+	@scripts/prepare servers
+	cargo build --locked --workspace --bins
+	target/debug/testkit torture --seed $(SEED) --duration $(DURATION) --faults $(FAULTS)
+
+torture-plants: ## The same with planted bugs: each must be caught (ONLY=name for one)
+	@scripts/prepare servers
+	scripts/torture-plants $(ONLY)
 
 test-unit: ## Tests that need no server: libraries and documentation
 	@scripts/prepare build

@@ -92,7 +92,8 @@ impl Problem {
     /// A detail that quotes somebody's input is cut to what a person reads.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
-        if let Some(end) = (0..=MAX_DETAIL).rev().find(|end| detail.is_char_boundary(*end)).filter(|end| *end < detail.len())
+        if let Some(end) =
+            (0..=MAX_DETAIL).rev().find(|end| detail.is_char_boundary(*end)).filter(|end| *end < detail.len())
         {
             detail.truncate(end);
             detail.push('…');

@@ -30,18 +30,18 @@ use chatcluster_transport::{
 use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
 };
 use tonic::transport::Channel;
 
 use crate::{
     Options,
-    conformance::{self, Nowhere, RoomReader, Rooms},
+    conformance::{self, Brokerage, Nowhere, RoomReader, Rooms},
     delivery::Delivery,
     drain::drain,
     inbound::Inbound,
-    listen::{self, Addresses, Origins, web},
+    listen::{self, Addresses, Guests, Origins, SockJs, web},
     metrics::GatewayMetrics,
     presence::{self, Presence},
     session::{Common, Deadlines, MessageLimits, Quota, Sessions, Wheel, Workspaces, rate::TokenBucket, ticks},
@@ -57,8 +57,6 @@ use crate::{
 const PROBE: Duration = Duration::from_secs(2);
 /// Time for the last words to Redis and core.
 const LEAVE: Duration = Duration::from_secs(3);
-/// Connections beyond the sessions allowed: handshakes, health checks, and those told to come back later.
-const SPARE_CONNECTIONS: usize = 4096;
 
 /// What the gateway works with.
 pub struct Parts {
@@ -111,10 +109,12 @@ pub(crate) struct Shared {
     pub(crate) web: Router,
     /// Connections that may come now.
     pub(crate) accepts: Mutex<TokenBucket>,
-    /// One permit a connection that is no session.
-    pub(crate) handshakes: Arc<Semaphore>,
+    /// Connections that are no sessions.
+    pub(crate) guests: Arc<Guests>,
+    pub(crate) sockjs: SockJs,
     /// Conformance mode's.
     pub(crate) rooms: Option<Arc<Rooms>>,
+    pub(crate) broker: Option<Brokerage>,
     pub(crate) shutdown: Shutdown,
     health: Health,
 }
@@ -144,6 +144,8 @@ impl Shared {
 pub struct Gateway {
     shared: Arc<Shared>,
     background: JoinSet<()>,
+    /// The plain TCP port of STOMP.
+    stomp: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -208,8 +210,9 @@ impl Gateway {
             leased.leased().await;
             inbound.read_own_stream(&*streams, &gateway).await;
         });
+        let stomp = serve_stomp(&shared, &mut background)?;
         tracing::info!(node = %shared.gateway.node, boot = %shared.gateway.boot, "gateway started");
-        Ok(Self { shared, background })
+        Ok(Self { shared, background, stomp })
     }
 
     /// Starts the gateway in conformance mode: without anybody behind it.
@@ -240,8 +243,14 @@ impl Gateway {
         let inbound =
             Inbound { delivery: shared.delivery.clone(), metrics: shared.metrics.clone(), health: roads.redis };
         background.spawn(inbound.run(Box::new(RoomReader(rooms))));
+        let stomp = serve_stomp(&shared, &mut background)?;
         tracing::warn!("conformance mode: everybody may publish and subscribe to everything");
-        Ok(Self { shared, background })
+        Ok(Self { shared, background, stomp })
+    }
+
+    /// Where STOMP is spoken over plain TCP.
+    pub fn stomp_address(&self) -> Option<SocketAddr> {
+        self.stomp
     }
 
     /// For a port that is shared with others; [`run`](Self::run) must run beside it.
@@ -252,7 +261,7 @@ impl Gateway {
     /// Serves clients on `listener` until shutdown, then drains.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         tracing::info!(address = %listener.local_addr().context("the listener has no address")?, "listening");
-        listen::serve(&self.shared, listener).await;
+        listen::serve(&self.shared, listener, listen::accept).await;
         self.run().await
     }
 
@@ -265,6 +274,17 @@ impl Gateway {
         self.background.shutdown().await;
         Ok(())
     }
+}
+
+/// Serves the plain TCP port of STOMP, if there is to be one.
+fn serve_stomp(shared: &Arc<Shared>, background: &mut JoinSet<()>) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = shared.options.stomp_listen else { return Ok(None) };
+    let listener = listen::plain::bind(address).with_context(|| format!("--stomp-listen {address}"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let shared = shared.clone();
+    background.spawn(async move { listen::serve(&shared, listener, listen::plain::accept).await });
+    tracing::info!(%address, "listening for STOMP over TCP");
+    Ok(Some(address))
 }
 
 fn assemble(
@@ -290,7 +310,14 @@ fn assemble(
         // whoever measures idle sockets need not answer pings
         deadlines = deadlines.without_silence();
     }
-    let shared = Shared {
+    let origins = if rooms.is_some() { Origins::Any } else { Origins::listed(&options.allowed_origins) };
+    let sockjs = match &rooms {
+        Some(_) => SockJs::conformance(conformance::sockjs_services())?,
+        None => SockJs::new(&options, origins.clone())?,
+    };
+    let web = if rooms.is_some() { parts.web } else { web::with_upgrade_hint(parts.web) };
+    let shared = Arc::new_cyclic(|shared| Shared {
+        web: web.merge(sockjs.router(shared)),
         gateway,
         sessions,
         delivery,
@@ -305,22 +332,23 @@ fn assemble(
         traces: TraceSource::new(parts.trace_rate),
         common: Arc::new(Common { queue_limit: options.session_queue, metrics: metrics.session.clone() }),
         workspaces: Workspaces::default(),
-        message_limits: MessageLimits { max_message: options.max_frame, max_echo: conformance::MAX_MESSAGE },
+        message_limits: MessageLimits { max_message: options.max_frame, max_conformance: conformance::MAX_MESSAGE },
         user_quota: Quota::new(options.user_send_rate, options.user_byte_rate),
         address_quota: Quota::new(options.address_send_rate, options.address_byte_rate),
         addresses: Addresses::new(options.max_address_connections),
-        origins: if rooms.is_some() { Origins::Any } else { Origins::listed(&options.allowed_origins) },
+        origins,
         metrics,
-        web: if rooms.is_some() { parts.web } else { web::with_upgrade_hint(parts.web) },
         accepts: Mutex::new(TokenBucket::full(options.accept_rate, ticks::now())),
-        handshakes: Arc::new(Semaphore::new(SPARE_CONNECTIONS)),
+        guests: Arc::default(),
+        sockjs,
+        broker: rooms.is_some().then(Brokerage::default),
         rooms,
         shutdown,
         health: parts.health,
         options,
-    };
+    });
     let roads = Roads { sends: send_road, receipts: receipt_road, typing: typing_records, redis, kafka };
-    Ok((Arc::new(shared), roads))
+    Ok((shared, roads))
 }
 
 fn node(configured: Option<&str>) -> anyhow::Result<Node> {

@@ -118,6 +118,23 @@ pub struct Options {
     #[arg(long, env = "CHATCLUSTER_SWEEP", value_parser = duration, default_value = "60s")]
     pub sweep: Duration,
 
+    /// Where STOMP is spoken over plain TCP, usually port 61613; default: nowhere
+    #[arg(long, env = "CHATCLUSTER_STOMP_LISTEN", value_name = "ADDRESS")]
+    pub stomp_listen: Option<SocketAddr>,
+
+    /// A SockJS session without a WebSocket ends when its client has not come to receive for this long
+    #[arg(long, env = "CHATCLUSTER_SOCKJS_DISCONNECT", value_parser = duration, default_value = "5s")]
+    pub sockjs_disconnect: Duration,
+
+    /// Set a JSESSIONID cookie where SockJS goes without WebSocket, for load balancers that keep a client at its gateway by it
+    #[arg(long, env = "CHATCLUSTER_SOCKJS_COOKIE")]
+    pub sockjs_cookie: bool,
+
+    /// Script with the SockJS client for the pages of its oldest transports, which work in a frame of this host; default: these
+    /// transports are not served
+    #[arg(long, env = "CHATCLUSTER_SOCKJS_CLIENT_URL", value_name = "URL")]
+    pub sockjs_client_url: Option<String>,
+
     /// Time over which sockets are closed at shutdown
     #[arg(long, env = "CHATCLUSTER_DRAIN", value_parser = duration, default_value = "10s")]
     pub drain: Duration,
@@ -151,6 +168,10 @@ impl Default for Options {
             send_timeout: Duration::from_secs(10),
             resume_limit: 1000,
             sweep: Duration::from_mins(1),
+            stomp_listen: None,
+            sockjs_disconnect: Duration::from_secs(5),
+            sockjs_cookie: false,
+            sockjs_client_url: None,
             drain: Duration::from_secs(10),
         }
     }

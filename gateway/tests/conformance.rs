@@ -1,65 +1,17 @@
 //! Conformance mode as test suites and load generators use it: the real binary, by its own command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+mod support;
+
+use std::{process::Command, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
+use support::binary::Binary as Gateway;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message};
-
-struct Gateway {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Gateway {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_chatcluster-gateway"))
-            .args(["--conformance", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .env_clear()
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut lines = lines.map(Result::unwrap);
-        let address = lines.find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
-            line.pointer("/fields/address").or(line.get("address"))?.as_str()?.parse().ok()
-        });
-        // whoever does not read fills the pipe
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address: address.expect("it says where it listens") }
-    }
-
-    async fn socket(&self, path: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
-        let url = format!("ws://{}{path}", self.address);
-        let config = tokio_tungstenite::tungstenite::protocol::WebSocketConfig::default()
-            .max_frame_size(Some(32 << 20))
-            .max_message_size(Some(32 << 20));
-        connect_async_with_config(url, Some(config), false).await.unwrap().0
-    }
-
-    async fn publish(&self, room: &str, body: &'static str) -> reqwest::StatusCode {
-        let url = format!("http://{}/pub/{room}", self.address);
-        reqwest::Client::new().post(url).body(body).send().await.unwrap().status()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 async fn next(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Message {
     tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("in time").unwrap().unwrap()
@@ -135,4 +87,33 @@ async fn production_is_not_there_and_a_broker_is_refused() {
             assert!(!refused.status.success() && said.contains(flag), "{said}");
         }
     }
+}
+
+#[tokio::test]
+async fn sockjs_services_answer_as_the_protocols_tests_want_it() {
+    let gateway = Gateway::start();
+    let http = reqwest::Client::new();
+    let ask = async |path: &str, body: &'static str| {
+        let request = http.post(format!("http://{}{path}", gateway.address)).header("origin", "https://any.example");
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for base in ["echo", "disabled_websocket_echo", "cookie_needed_echo"] {
+        let path = |end: &str| format!("/{base}/000/s/{end}");
+        assert_eq!(ask(&path("xhr"), "").await, (200, "o\n".into()), "{base}");
+        assert_eq!(ask(&path("xhr_send"), "[\"x\",\"y\"]").await.0, 204);
+        assert_eq!(ask(&path("xhr"), "").await, (200, "a[\"x\",\"y\"]\n".into()));
+    }
+    assert_eq!(ask("/close/000/s/xhr", "").await.1, "o\n");
+    for _ in 0..2 {
+        assert_eq!(ask("/close/000/s/xhr", "").await.1, "c[3000,\"Go away!\"]\n");
+    }
+    let mut socket = gateway.socket("/echo/000/s/websocket").await;
+    socket.send(Message::text("[\"x\"]")).await.unwrap();
+    assert_eq!(next(&mut socket).await, Message::text("o"));
+    assert_eq!(next(&mut socket).await, Message::text("a[\"x\"]"));
+    let mut socket = gateway.socket("/close/000/s/websocket").await;
+    assert_eq!(next(&mut socket).await, Message::text("o"));
+    assert_eq!(next(&mut socket).await, Message::text("c[3000,\"Go away!\"]"));
+    assert!(matches!(next(&mut socket).await, Message::Close(Some(frame)) if u16::from(frame.code) == 3000));
 }

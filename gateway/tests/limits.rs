@@ -48,10 +48,8 @@ async fn an_address_has_so_many_connections_and_gets_them_back() {
     assert!(third.starts_with("HTTP/1.1 429"), "{third}");
     assert!(asked(&platform, &from("10.0.0.2")).await.0.starts_with("HTTP/1.1 101"), "somebody else");
     drop(one);
-    eventually("there is room again", async || {
-        asked(&platform, &from("10.0.0.1")).await.0.starts_with("HTTP/1.1 101")
-    })
-    .await;
+    eventually("there is room again", async || asked(&platform, &from("10.0.0.1")).await.0.starts_with("HTTP/1.1 101"))
+        .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ pub mod config;
 pub mod health;
 pub mod metrics;
 pub mod operations;
+#[cfg(feature = "plants")]
+pub mod plants;
 pub mod rpc;
 pub mod shutdown;
 pub mod telemetry;

@@ -134,6 +134,10 @@ impl Shard {
             appended.keys.insert(row.key.clone());
             records.push(record(row, &self.store)?);
         }
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("delete-before-append") {
+            std::mem::take(&mut appended.rows).into_iter().for_each(|row| flight.acknowledged(row));
+        }
         flight.busy.extend(appended.keys.iter().cloned());
         let producer = self.producer.clone();
         flight.appends.push(Box::pin(async move { (appended, producer.append(records).await) }));

@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chatcluster_contracts::{frame::ServerFrame, ids::ConversationId, position::Resume, seq::Seq};
+use chatcluster_contracts::{ids::ConversationId, position::Resume, seq::Seq};
 
 use super::{
     Conversation, Delivery, Entitlement, Touched,
-    cursor::{Join, Recipient},
+    cursor::{Arrived, Join, Recipient},
     encodings::Encodings,
     fanout::Fanout,
 };
@@ -18,6 +18,9 @@ use crate::{
 
 /// Between two looks whether a cursor has come as far as a session that is not to join it.
 const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// Conversations that a session is held in, each with what it has already, and is yet to be brought into.
+pub(crate) type Placed = Vec<(Arc<Conversation>, Seq)>;
 
 /// One conversation that a session is to be brought into.
 #[derive(Debug)]
@@ -35,41 +38,53 @@ impl Delivery {
         session.places.lock().attaching = true;
     }
 
-    /// Reads the list of the session's conversations. Each is held from here on, so that no event is lost on the way.
-    pub(crate) async fn list(&self, session: &Arc<Session>, resume: &Resume) -> Result<(), CoreError> {
-        let Some(identity) = session.identity() else { return Ok(()) };
+    /// Reads the list of the session's conversations. Each that is `wanted` is held from here on, so that no event is lost
+    /// on the way; those that the session is in already stay as they are.
+    pub(crate) async fn list(
+        &self,
+        session: &Arc<Session>,
+        resume: &Resume,
+        wanted: impl Fn(&ConversationId) -> bool,
+    ) -> Result<Placed, CoreError> {
+        let mut held = Vec::new();
+        let Some(identity) = session.identity() else { return Ok(held) };
         let listed = self.core.conversations(&identity.user, &identity.workspace).await?;
-        for place in listed {
+        if let Some(positions) = session.positions() {
+            let places = session.places.lock();
+            positions
+                .retain(|id| places.is_in(id) || places.is_pending(id) || listed.iter().any(|place| place.id == *id));
+        }
+        for place in listed.into_iter().filter(|place| wanted(&place.id)) {
             // a resume position is the client's word: it may be older than the joining or newer than the head
             let claimed = resume.get(&place.id).copied().unwrap_or(place.delivered);
             let from = claimed.max(place.joined.previous()).min(place.head);
             let conversation = self.find_or_create(&place.id);
             conversation.state.lock().cursor.raise_head(place.head);
             let mut places = session.places.lock();
-            if places.closed {
+            if places.closed || places.is_in(&place.id) || places.is_pending(&place.id) {
                 drop(places);
                 self.forget_if_unused(conversation);
-                return Ok(());
+                continue;
             }
-            if let Some(positions) = &session.positions {
-                positions.set(&place.id, from);
+            if let Some(positions) = session.positions() {
+                positions.put(&place.id, from);
             }
-            places.pending.push((conversation, from));
+            places.pending.push((conversation.clone(), from));
+            held.push((conversation, from));
         }
         session.places.lock().listed = true;
-        Ok(())
+        Ok(held)
     }
 
-    /// Works through the list: backfill and join, one conversation after the other. CONNECTED was said, so what is new
-    /// meanwhile need not wait for it.
-    pub(crate) async fn attach(self: &Arc<Self>, session: &Arc<Session>) {
-        let pending = {
-            let mut places = session.places.lock();
-            places.attaching = false;
-            places.pending.clone()
-        };
+    /// The list was read: what was noted meanwhile is looked at, and what is new does not wait any more.
+    pub(crate) fn end_attach(self: &Arc<Self>, session: &Arc<Session>) {
+        session.places.lock().attaching = false;
         self.look_again(session);
-        for (conversation, from) in pending {
+    }
+
+    /// Works through a list: backfill and join, one conversation after the other.
+    pub(crate) async fn attach(self: &Arc<Self>, session: &Arc<Session>, placed: Placed) {
+        for (conversation, from) in placed {
             // the cursor knows at least the head that was read
             let head = conversation.state.lock().cursor.known_head();
             self.bring_in(session, Place { conversation, from, head }).await;
@@ -79,7 +94,7 @@ impl Delivery {
 
     /// A recipient of `seq` is here but not in the conversation.
     pub(crate) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, seq: Seq) {
-        for session in self.sessions.of_user(user) {
+        for session in self.sessions.of_user(user).into_iter().filter(|session| session.covers(id)) {
             let conversation = self.find_or_create(id);
             let mut places = session.places.lock();
             if places.closed || places.is_in(id) {
@@ -119,12 +134,13 @@ impl Delivery {
             self.bring_in(session, Place { conversation, from, head }).await;
         } else {
             session.places.lock().end_pending(&conversation);
+            session.settle();
             self.forget_if_unused(conversation);
         }
     }
 
     /// What was noted while the session was busy.
-    fn look_again(self: &Arc<Self>, session: &Arc<Session>) {
+    pub(crate) fn look_again(self: &Arc<Self>, session: &Arc<Session>) {
         let noted = session.places.lock().take_noted();
         let Some(user) = session.user_id() else { return };
         for (id, seq) in noted {
@@ -135,6 +151,11 @@ impl Delivery {
 
     /// Backfill up to the head, then join; more backfill while the cursor is further. Ends the pending entry.
     async fn bring_in(self: &Arc<Self>, session: &Arc<Session>, place: Place) {
+        self.follow(session, place).await;
+        session.settle();
+    }
+
+    async fn follow(self: &Arc<Self>, session: &Arc<Session>, place: Place) {
         let Place { conversation, from, head } = place;
         let (mut got, mut until) = (from, head);
         let mut entitlement = Entitlement::Member;
@@ -162,7 +183,6 @@ impl Delivery {
                 None => break,
             }
         }
-        session.places.lock().end_pending(&conversation);
         self.forget_if_unused(conversation);
     }
 
@@ -192,7 +212,7 @@ impl Delivery {
         matches!(self.join(session, &conversation, head), Some(Join::Joined))
     }
 
-    /// None: the session is over.
+    /// None: the session is over, or its client does not want the conversation any more.
     fn join(&self, session: &Arc<Session>, conversation: &Arc<Conversation>, got: Seq) -> Option<Join> {
         let mut touched = Touched::default();
         let since = std::time::Instant::now();
@@ -204,8 +224,8 @@ impl Delivery {
         if joined == Join::Joined {
             let mut places = session.places.lock();
             places.end_pending(conversation);
-            if places.closed {
-                // it ended just now and did not see this place: take it out again
+            if places.closed || !session.covers(&conversation.id) {
+                // it ended just now, or wants it no more, and did not see this place: take it out again
                 drop(places);
                 state.cursor.leave(session);
                 return None;
@@ -220,7 +240,7 @@ impl Delivery {
     }
 
     /// Sends the events with `got < seq <= until` to the one session, at its pace. Returns how far it came; `None`: the
-    /// session is over.
+    /// session is over, or its client does not want the conversation any more.
     async fn backfill(
         &self,
         session: &Arc<Session>,
@@ -257,14 +277,18 @@ impl Delivery {
                 if event.seq != got.next() || event.seq > until {
                     break;
                 }
-                got = event.seq;
                 if entitlement.admits(&event, &user) {
+                    while !send_one(session, &conversation.id, &event) {
+                        let mut places = session.places.lock();
+                        // the client may have changed its mind again, and then nothing may be left out
+                        if !session.covers(&conversation.id) {
+                            places.end_pending(conversation);
+                            return None;
+                        }
+                    }
                     self.metrics.backfilled.inc();
-                    let event = std::slice::from_ref(&event);
-                    let frame = Encodings::default().of(&conversation.id, event, session);
-                    session.enqueue(frame, Priority::Needed);
-                    session.count_events(1);
                 }
+                got = event.seq;
                 if !session.has_room() {
                     session.flush();
                     session.places.lock().advance(conversation, got);
@@ -291,10 +315,15 @@ impl Delivery {
 
     fn give_up_range(&self, session: &Session, conversation: &Arc<Conversation>, from: Seq, head: Seq) {
         self.metrics.resyncs.inc();
-        if let Some(positions) = &session.positions {
-            positions.set(&conversation.id, head);
-        }
-        session.say(&ServerFrame::Resync { conversation_id: &conversation.id, from, head });
+        session.resync(&conversation.id, from, head);
         session.places.lock().advance(conversation, head);
     }
+}
+
+/// Queues one event for one session. False: it is not wanted there any more.
+fn send_one(session: &Arc<Session>, conversation: &ConversationId, event: &Arrived) -> bool {
+    let event = std::slice::from_ref(event);
+    Encodings::default().deliver(conversation, event, session, |frame| {
+        session.enqueue(frame, Priority::Needed);
+    })
 }

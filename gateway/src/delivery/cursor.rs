@@ -298,6 +298,10 @@ impl<R: Recipient> Cursor<R> {
             sink.deliver(&run[had..], &member.session);
         }
         self.next = Some(last.seq.next());
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("deliver-after-leaving") {
+            return;
+        }
         if let (EventType::UserLeft, Some(user)) = (first.event_type, &first.subject)
             && let Some(sessions) = self.members.get_mut(user)
         {

@@ -4,13 +4,14 @@ use bytes::{Bytes, BytesMut};
 use chatcluster_contracts::{ids::ConversationId, seq::Seq};
 
 use super::cursor::Arrived;
-use crate::session::{Form, Positions, Session, carrier};
+use crate::session::{Form, Positions, Session, carrier, stomp};
 
 #[derive(Debug, Default)]
 pub(super) struct Encodings {
     /// First and last seq of the run encoded last.
     run: Option<(Seq, Seq)>,
     made: Vec<(Form, Bytes)>,
+    stomp: stomp::Frames,
 }
 
 impl Encodings {
@@ -19,16 +20,34 @@ impl Encodings {
         self.run != bounds(run)
     }
 
-    /// The run for one session. `conversation`: whose events they are.
-    pub(super) fn of(&mut self, conversation: &ConversationId, run: &[Arrived], session: &Session) -> Bytes {
+    /// Hands the run to one session. `conversation`: whose events they are. False: the client does not want it any more.
+    pub(super) fn deliver(
+        &mut self,
+        conversation: &ConversationId,
+        run: &[Arrived],
+        session: &Session,
+        mut enqueue: impl FnMut(Bytes),
+    ) -> bool {
         if self.is_new(run) {
             self.run = bounds(run);
             self.made.clear();
+            self.stomp.clear();
         }
-        if let Some(positions) = &session.positions {
-            return self.with_positions(conversation, run, session.form, positions);
+        if let Some(stomp) = session.stomp() {
+            return stomp.deliver(session, conversation, run, &mut self.stomp, enqueue);
         }
-        self.made(session.form).unwrap_or_else(|| self.keep(session.form, encode(run, session.form)))
+        enqueue(self.of(conversation, run, session));
+        if session.form().dialect.is_the_platforms() {
+            session.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
+        }
+        true
+    }
+
+    fn of(&mut self, conversation: &ConversationId, run: &[Arrived], session: &Session) -> Bytes {
+        if let Some(positions) = session.positions() {
+            return self.with_positions(conversation, run, session.form(), positions);
+        }
+        self.made(session.form()).unwrap_or_else(|| self.keep(session.form(), encode(run, session.form())))
     }
 
     fn made(&self, form: Form) -> Option<Bytes> {

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use chatcluster_contracts::{
-    frame::ServerFrame,
     ids::{ConversationId, UserId},
     seq::Seq,
     stream_entry::Recipients,
@@ -53,6 +52,16 @@ impl Touched {
         if session.enqueue(frame, priority) {
             self.sessions.push(session.clone());
         }
+    }
+
+    /// Writes everything; returns the sessions that take it too slowly.
+    pub(crate) fn flush_to_the_slow(&mut self) -> Vec<Arc<Session>> {
+        let mut slow = std::mem::take(&mut self.sessions);
+        slow.retain(|session| {
+            session.flush();
+            !session.has_room()
+        });
+        slow
     }
 
     /// Writes everything; one write a session, however many frames it has. `since`: when the turn's input was read.
@@ -109,30 +118,22 @@ impl Sink<Arc<Session>> for Fanout<'_> {
                 }
             }
         }
-        let frames = self.encodings.of(&self.conversation.id, run, to);
-        self.deliveries += run.len() as u64;
-        self.touched.enqueue(to, frames, Priority::Needed);
-        if to.form.dialect.is_the_platforms() {
-            to.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
+        let Self { conversation, touched, encodings, deliveries, .. } = self;
+        if encodings.deliver(&conversation.id, run, to, |frames| touched.enqueue(to, frames, Priority::Needed)) {
+            *deliveries += run.len() as u64;
         }
     }
 
     fn resync(&mut self, to: &Arc<Session>, from: Seq, head: Seq) {
         self.delivery.metrics.resyncs.inc();
-        let frame = ServerFrame::Resync { conversation_id: &self.conversation.id, from, head };
-        if let Some(positions) = &to.positions {
-            positions.set(&self.conversation.id, head);
-        }
-        if let Some(frame) = to.form.frame(&frame) {
-            self.touched.enqueue(to, frame, Priority::Needed);
-        }
+        to.resync(&self.conversation.id, from, head);
     }
 
     fn joining(&mut self, user: &UserId, seq: Seq) -> Vec<Arc<Session>> {
         let mut ready = self.delivery.sessions.of_user(user.as_str());
         ready.retain(|session| {
             let mut places = session.places.lock();
-            if places.closed || places.is_in(&self.conversation.id) {
+            if places.closed || places.is_in(&self.conversation.id) || !session.covers(&self.conversation.id) {
                 return false;
             }
             if places.is_busy_with(&self.conversation.id) {
@@ -147,7 +148,7 @@ impl Sink<Arc<Session>> for Fanout<'_> {
 
     fn left(&mut self, who: &Arc<Session>) {
         who.places.lock().joined.retain(|conversation| !Arc::ptr_eq(conversation, self.conversation));
-        if let Some(positions) = &who.positions {
+        if let Some(positions) = who.positions() {
             positions.forget(&self.conversation.id);
         }
     }

@@ -29,6 +29,7 @@ use chatcluster_contracts::{
 };
 use parking_lot::Mutex;
 
+pub(crate) use attach::Placed;
 pub use conversation::Conversation;
 use cursor::Arrived;
 pub use entitlement::Entitlement;
@@ -37,7 +38,7 @@ use fanout::{Arrival, Fanout};
 
 use crate::{
     metrics::GatewayMetrics,
-    session::{Form, Priority, Session, Sessions},
+    session::{Form, Priority, Session, Sessions, stomp::Notice},
     upstream::CoreApi,
 };
 
@@ -107,6 +108,10 @@ impl Delivery {
 
     /// A conversation is said to reach up to `head`.
     pub(crate) fn raise_head(self: &Arc<Self>, id: &ConversationId, head: Seq) {
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("no-head-check") {
+            return;
+        }
         if let Some(conversation) = self.find(id) {
             conversation.state.lock().cursor.raise_head(head);
             self.fetch_if_wanted(&conversation);
@@ -124,6 +129,7 @@ impl Delivery {
     ) {
         self.settle(touched);
         let mut frames: Vec<(Form, Bytes)> = Vec::new();
+        let mut notice = None;
         // who left in the meantime does not see others type
         let conversation = conversation.map(|id| self.find(id));
         for user in recipients.iter() {
@@ -137,13 +143,18 @@ impl Delivery {
                 if !session.live.load(Ordering::Acquire) {
                     continue;
                 }
-                let made = frames.iter().find(|(form, _)| *form == session.form).map(|(_, frame)| frame.clone());
+                self.metrics.deliveries.inc();
+                if let Some(stomp) = session.stomp() {
+                    let notice = notice.get_or_insert_with(|| Notice::of(payload));
+                    stomp.tell(&session, notice, |frame| touched.enqueue(&session, frame, priority));
+                    continue;
+                }
+                let made = frames.iter().find(|(form, _)| *form == session.form()).map(|(_, frame)| frame.clone());
                 let frame = made.unwrap_or_else(|| {
-                    let frame = session.form.event(payload);
-                    frames.push((session.form, frame.clone()));
+                    let frame = session.form().event(payload);
+                    frames.push((session.form(), frame.clone()));
                     frame
                 });
-                self.metrics.deliveries.inc();
                 touched.enqueue(&session, frame, priority);
             }
         }
@@ -193,8 +204,24 @@ impl Delivery {
         listed.then_some(position)
     }
 
+    /// Takes a session out of conversations that no subscription of its client covers any more.
+    pub(crate) fn leave_uncovered(&self, session: &Arc<Session>) {
+        let gone: Vec<_> = {
+            let mut places = session.places.lock();
+            places.joined.extract_if(.., |conversation| !session.covers(&conversation.id)).collect()
+        };
+        for conversation in gone {
+            conversation.state.lock().cursor.leave(session);
+            self.forget_if_unused(conversation);
+        }
+    }
+
     /// Asks for a check of all conversations: entries may have been lost.
     pub(crate) fn check_everything(&self) {
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("no-head-check") {
+            return;
+        }
         self.check.notify_one();
     }
 

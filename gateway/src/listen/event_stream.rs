@@ -1,18 +1,26 @@
 //! `/events`: a session as server-sent events, read only, for those behind proxies that let nothing else through. What a
 //! client was sent last is in the ids; a browser hands the last one back by itself.
 
-use std::fmt::Write;
-
 use chatcluster_contracts::{
     frame::Connect,
     position,
     problem::{Code, Problem},
 };
+use http::StatusCode;
 
-use super::{head::Request, origins::Origins, upgrade::Refusal};
+use super::{head::Request, origins::Origins, upgrade::{Answer, Refusal}};
 
-/// The answer that begins the stream, and what the session is to connect with.
-pub(super) fn answer(request: &Request, origins: &Origins) -> Result<(String, Connect), Refusal> {
+/// A stream that may begin.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) answer: Answer,
+    /// The stream's first text.
+    pub(super) begins_with: String,
+    /// What the session is to connect with.
+    pub(super) connect: Connect,
+}
+
+pub(super) fn begin(request: &Request, origins: &Origins) -> Result<Begun, Refusal> {
     if !origins.allow(request.origin.as_deref(), request.host.as_deref()) {
         return Err(Refusal::of(Problem::new(Code::OriginRefused, "pages of this origin may not connect")));
     }
@@ -22,19 +30,23 @@ pub(super) fn answer(request: &Request, origins: &Origins) -> Result<(String, Co
         None => position::Resume::default(),
     };
     // the stream ends with the connection: no length, no chunks
-    let mut answer = String::from(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n\
-         Connection: close\r\n",
-    );
+    let mut headers: Vec<_> = [
+        ("Content-Type", "text/event-stream"),
+        ("Cache-Control", "no-store, no-transform"),
+        ("X-Accel-Buffering", "no"),
+        ("Connection", "close"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into();
     if let Some(origin) = &request.origin {
-        let _ = write!(
-            answer,
-            "Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
-        );
+        headers.push(("Access-Control-Allow-Origin", origin.clone()));
+        headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+        headers.push(("Vary", "Origin".to_owned()));
     }
+    let answer = Answer { status: StatusCode::OK, headers };
     // spread, so that those cut off together do not come back together
-    let _ = write!(answer, "\r\nretry: {}\n\n", rand::random_range(1000..4000));
-    Ok((answer, Connect { token: None, resume }))
+    let begins_with = format!("retry: {}\n\n", rand::random_range(1000..4000));
+    Ok(Begun { answer, begins_with, connect: Connect { token: None, resume } })
 }
 
 #[cfg(test)]
@@ -44,18 +56,18 @@ mod tests {
     #[test]
     fn the_last_id_is_where_it_goes_on() {
         let request = Request { last_event_id: Some("1;c1=42".into()), ..Request::default() };
-        let (answer, connect) = answer(&request, &Origins::OwnHost).unwrap();
-        assert!(answer.contains("text/event-stream") && answer.contains("\r\n\r\nretry: "));
-        assert_eq!(position::encode(&connect.resume), "1;c1=42");
+        let begun = begin(&request, &Origins::OwnHost).unwrap();
+        assert!(begun.answer.head().contains("text/event-stream") && begun.begins_with.starts_with("retry: "));
+        assert_eq!(position::encode(&begun.connect.resume), "1;c1=42");
         let request = Request { last_event_id: Some("nonsense".into()), ..Request::default() };
-        assert_eq!(super::answer(&request, &Origins::OwnHost).unwrap_err().status, 400);
+        assert_eq!(begin(&request, &Origins::OwnHost).unwrap_err().status, 400);
     }
 
     #[test]
     fn only_allowed_pages_are_answered_and_named() {
         let page = Request { origin: Some("https://app.example".into()), ..Request::default() };
-        assert_eq!(answer(&page, &Origins::OwnHost).unwrap_err().status, 403);
+        assert_eq!(begin(&page, &Origins::OwnHost).unwrap_err().status, 403);
         let listed = Origins::listed(&["https://app.example".to_owned()]);
-        assert!(answer(&page, &listed).unwrap().0.contains("Allow-Origin: https://app.example\r\n"));
+        assert!(begin(&page, &listed).unwrap().answer.head().contains("Allow-Origin: https://app.example\r\n"));
     }
 }

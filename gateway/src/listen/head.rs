@@ -1,5 +1,7 @@
 //! The head of a request, as far as it decides where the connection goes. Pure.
 
+use crate::protocol::sockjs::hixie76::Challenge;
+
 /// Longest request head, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
@@ -26,6 +28,8 @@ pub(super) struct Request {
     pub(super) origin: Option<String>,
     pub(super) key: Option<String>,
     pub(super) version: Option<String>,
+    /// What a client of the draft of 2010 asks instead.
+    pub(super) challenge: Option<Challenge>,
     pub(super) protocols: Vec<String>,
     /// Every `Sec-WebSocket-Extensions` header.
     pub(super) extensions: Vec<String>,
@@ -34,6 +38,50 @@ pub(super) struct Request {
     pub(super) last_event_id: Option<String>,
     /// All `X-Forwarded-For` headers as one list.
     pub(super) forwarded_for: Option<String>,
+}
+
+impl Request {
+    /// `target`: path and query.
+    pub(super) fn read<'a>(target: &str, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut found = Self { path: path.to_owned(), ..Self::default() };
+        let (mut upgrade, mut connection) = (false, false);
+        let (mut key1, mut key2) = (None, None);
+        for (name, value) in headers {
+            let Ok(value) = std::str::from_utf8(value) else { continue };
+            let value = value.trim();
+            match name.to_ascii_lowercase().as_str() {
+                "host" => found.host = Some(value.to_owned()),
+                "origin" => found.origin = Some(value.to_owned()),
+                // what drafts of WebSocket call it
+                "sec-websocket-origin" => drop(found.origin.get_or_insert_with(|| value.to_owned())),
+                "upgrade" => upgrade |= lists(value, "websocket"),
+                "connection" => connection |= lists(value, "upgrade"),
+                "sec-websocket-key" => found.key = Some(value.to_owned()),
+                "sec-websocket-key1" => key1 = Some(value),
+                "sec-websocket-key2" => key2 = Some(value),
+                "sec-websocket-version" => found.version = Some(value.to_owned()),
+                "sec-websocket-protocol" => {
+                    found.protocols.extend(value.split(',').map(|name| name.trim().to_owned()));
+                }
+                "x-forwarded-for" => {
+                    found.forwarded_for = Some(match found.forwarded_for.take() {
+                        Some(before) => format!("{before},{value}"),
+                        None => value.to_owned(),
+                    });
+                }
+                "last-event-id" => found.last_event_id = Some(value.to_owned()),
+                "sec-websocket-extensions" => found.extensions.push(value.to_owned()),
+                "authorization" => found.bearer = bearer(value).map(str::to_owned),
+                _ => {}
+            }
+        }
+        found.upgrade = upgrade && connection;
+        found.challenge = key1.zip(key2).and_then(|(key1, key2)| Challenge::new(key1, key2));
+        // tickets are made of characters that need no escape
+        found.ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).map(str::to_owned);
+        found
+    }
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Head {
@@ -45,49 +93,18 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
         // hyper answers what is wrong with it
         Ok(httparse::Status::Partial) | Err(_) => return Head::Http,
     };
-    let (path, query) = match request.path {
-        Some(target) => target.split_once('?').unwrap_or((target, "")),
-        None => return Head::Http,
-    };
+    let Some(target) = request.path else { return Head::Http };
     if request.method != Some("GET") || request.version != Some(1) {
         return Head::Http;
     }
-    let mut found = Request { path: path.to_owned(), ..Request::default() };
-    let (mut upgrade, mut connection) = (false, false);
-    for header in request.headers.iter() {
-        let Ok(value) = std::str::from_utf8(header.value) else { continue };
-        let value = value.trim();
-        match header.name.to_ascii_lowercase().as_str() {
-            "host" => found.host = Some(value.to_owned()),
-            "origin" => found.origin = Some(value.to_owned()),
-            "upgrade" => upgrade |= lists(value, "websocket"),
-            "connection" => connection |= lists(value, "upgrade"),
-            "sec-websocket-key" => found.key = Some(value.to_owned()),
-            "sec-websocket-version" => found.version = Some(value.to_owned()),
-            "sec-websocket-protocol" => {
-                found.protocols.extend(value.split(',').map(|name| name.trim().to_owned()));
-            }
-            "x-forwarded-for" => {
-                found.forwarded_for = Some(match found.forwarded_for.take() {
-                    Some(before) => format!("{before},{value}"),
-                    None => value.to_owned(),
-                });
-            }
-            "last-event-id" => found.last_event_id = Some(value.to_owned()),
-            "sec-websocket-extensions" => found.extensions.push(value.to_owned()),
-            "authorization" => {
-                found.bearer = value
-                    .split_once(' ')
-                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                    .map(|(_, token)| token.trim().to_owned());
-            }
-            _ => {}
-        }
-    }
-    found.upgrade = upgrade && connection;
-    // tickets are made of characters that need no escape
-    found.ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).map(str::to_owned);
-    Head::Get { request: Box::new(found), length }
+    let headers = request.headers.iter().map(|header| (header.name, header.value));
+    Head::Get { request: Box::new(Request::read(target, headers)), length }
+}
+
+/// The token of an `Authorization` header.
+pub(super) fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn lists(value: &str, word: &str) -> bool {

@@ -6,12 +6,21 @@
 mod accept;
 mod addresses;
 mod event_stream;
+mod fetched;
+mod guests;
 mod head;
+mod opening;
 mod origins;
+pub(crate) mod plain;
+mod reused;
 mod rewind;
+mod sockjs;
+mod target;
 mod upgrade;
 pub mod web;
 
 pub(crate) use accept::{accept, serve};
 pub(crate) use addresses::{Addresses, Place};
+pub(crate) use fetched::SockJs;
+pub(crate) use guests::Guests;
 pub(crate) use origins::Origins;

@@ -22,6 +22,11 @@ impl Rewind {
     pub(super) fn new(front: Bytes, stream: TcpStream) -> Self {
         Self { front, stream }
     }
+
+    /// The stream, and what was put back and is still to be read.
+    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
+        (self.stream, self.front)
+    }
 }
 
 impl AsyncRead for Rewind {

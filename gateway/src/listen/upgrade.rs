@@ -3,12 +3,10 @@
 use std::fmt::Write;
 
 use chatcluster_contracts::problem::{Code, Problem};
+use http::StatusCode;
 
 use super::{head::Request, origins::Origins};
-use crate::protocol::{
-    native::SUBPROTOCOL,
-    websocket::{self, Window},
-};
+use crate::protocol::websocket::{self, Window};
 
 /// A refused upgrade: the HTTP status that says it best, and the problem.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,10 +21,51 @@ impl Refusal {
     }
 }
 
-/// The answer that completes the handshake and what was agreed on, or why there is none. Who it is has been checked
-/// elsewhere. `deflate`: may permessage-deflate be agreed on?
-pub(super) fn answer(request: &Request, origins: &Origins, deflate: bool) -> Result<(String, Option<Window>), Refusal> {
-    if request.version.as_deref() != Some(websocket::VERSION) {
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    /// As HTTP/1.1.
+    pub(super) fn head(&self) -> String {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        for (name, value) in &self.headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        head
+    }
+}
+
+/// A completed handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Handshake {
+    pub(super) answer: Answer,
+    /// The subprotocol agreed on.
+    pub(super) protocol: Option<&'static str>,
+    /// permessage-deflate was agreed on.
+    pub(super) deflate: Option<Window>,
+}
+
+/// What an endpoint speaks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spoken<'a> {
+    /// Of WebSocket.
+    pub(super) versions: &'a [&'a str],
+    /// Subprotocols, the preferred one first.
+    pub(super) protocols: &'a [&'static str],
+    /// May permessage-deflate be agreed on?
+    pub(super) deflate: bool,
+}
+
+/// The answer that completes the handshake, or why there is none. Who it is has been checked elsewhere.
+pub(super) fn handshake(request: &Request, origins: &Origins, spoken: Spoken<'_>) -> Result<Handshake, Refusal> {
+    let Spoken { versions, protocols, deflate } = spoken;
+    if !request.version.as_deref().is_some_and(|version| versions.contains(&version)) {
         let problem = Problem::new(Code::BadRequest, "Sec-WebSocket-Version must be 13");
         return Err(Refusal { status: 426, problem });
     }
@@ -37,45 +76,56 @@ pub(super) fn answer(request: &Request, origins: &Origins, deflate: bool) -> Res
     if !origins.allow(request.origin.as_deref(), request.host.as_deref()) {
         return Err(Refusal::of(Problem::new(Code::OriginRefused, "pages of this origin may not connect")));
     }
-    let mut answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
-        websocket::accept_key(key)
-    );
-    if request.protocols.iter().any(|name| name == SUBPROTOCOL) {
-        let _ = write!(answer, "Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n");
-    }
+    let mut headers = vec![
+        ("Upgrade", "websocket".to_owned()),
+        ("Connection", "Upgrade".to_owned()),
+        ("Sec-WebSocket-Accept", websocket::accept_key(key)),
+    ];
+    let protocol = protocols.iter().copied().find(|ours| request.protocols.iter().any(|name| name == ours));
+    headers.extend(protocol.map(|protocol| ("Sec-WebSocket-Protocol", protocol.to_owned())));
     let offers = request.extensions.iter().map(String::as_str);
     let agreement = if deflate { websocket::negotiate(offers) } else { None };
-    if let Some(agreement) = &agreement {
-        let _ = write!(answer, "Sec-WebSocket-Extensions: {agreement}\r\n");
-    }
-    answer.push_str("\r\n");
-    Ok((answer, agreement.map(|agreement| agreement.window)))
+    headers.extend(agreement.as_ref().map(|agreed| ("Sec-WebSocket-Extensions", agreed.to_string())));
+    let answer = Answer { status: StatusCode::SWITCHING_PROTOCOLS, headers };
+    Ok(Handshake { answer, protocol, deflate: agreement.map(|agreement| agreement.window) })
 }
 
-/// A refusal as an HTTP/1.1 answer that ends the connection.
-pub(super) fn refusal_bytes(refusal: &Refusal) -> String {
-    let body = super::web::problem_json(refusal.status, &refusal.problem);
-    let reason = axum::http::StatusCode::from_u16(refusal.status).ok().and_then(|status| status.canonical_reason());
-    let mut answer = format!("HTTP/1.1 {} {}\r\n", refusal.status, reason.unwrap_or("Refused"));
-    match refusal.status {
-        426 => answer.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
-        401 => answer.push_str("WWW-Authenticate: Bearer\r\n"),
-        // spread, so that those refused together do not come back together
-        503 => drop(write!(answer, "Retry-After: {}\r\n", rand::random_range(1..=8))),
-        _ => {}
+impl Refusal {
+    /// An answer that ends the connection, and its body.
+    pub(super) fn answer(&self) -> (Answer, String) {
+        let body = super::web::problem_json(self.status, &self.problem);
+        let mut headers = vec![
+            ("Content-Type", "application/problem+json".to_owned()),
+            ("Content-Length", body.len().to_string()),
+            ("Connection", "close".to_owned()),
+        ];
+        match self.status {
+            426 => {
+                headers.push(("Upgrade", "websocket".to_owned()));
+                headers.push(("Sec-WebSocket-Version", websocket::VERSION.to_owned()));
+            }
+            401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
+            // spread, so that those refused together do not come back together
+            503 => headers.push(("Retry-After", rand::random_range(1..=8).to_string())),
+            _ => {}
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (Answer { status, headers }, body)
     }
-    let _ = write!(
-        answer,
-        "Content-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    answer
+
+    /// The same as HTTP/1.1.
+    pub(super) fn bytes(&self) -> String {
+        let (answer, body) = self.answer();
+        answer.head() + &body
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PLAIN: Spoken<'_> = Spoken { versions: &[websocket::VERSION], protocols: &["a", "b"], deflate: false };
+    const DEFLATING: Spoken<'_> = Spoken { deflate: true, ..PLAIN };
 
     fn request() -> Request {
         Request {
@@ -87,18 +137,19 @@ mod tests {
     }
 
     fn accepted(request: &Request) -> String {
-        answer(request, &Origins::OwnHost, true).unwrap().0
+        handshake(request, &Origins::OwnHost, DEFLATING).unwrap().answer.head()
     }
 
     fn refused(request: &Request) -> Refusal {
-        answer(request, &Origins::OwnHost, false).unwrap_err()
+        handshake(request, &Origins::OwnHost, PLAIN).unwrap_err()
     }
 
     #[test]
-    fn the_subprotocol_is_named_only_when_offered() {
+    fn of_the_subprotocols_offered_the_one_we_prefer_is_named() {
         assert!(!accepted(&request()).contains("Protocol:"));
-        let offered = Request { protocols: vec!["x".into(), SUBPROTOCOL.into()], ..request() };
-        assert!(accepted(&offered).contains("Sec-WebSocket-Protocol: chatcluster.v1\r\n"));
+        let offered = Request { protocols: vec!["x".into(), "b".into(), "a".into()], ..request() };
+        assert!(accepted(&offered).contains("Sec-WebSocket-Protocol: a\r\n"));
+        assert_eq!(handshake(&offered, &Origins::OwnHost, PLAIN).unwrap().protocol, Some("a"));
     }
 
     #[test]
@@ -106,23 +157,25 @@ mod tests {
         assert!(!accepted(&request()).contains("Extensions:"));
         let offered = Request { extensions: vec!["permessage-deflate".into()], ..request() };
         assert!(accepted(&offered).contains("Sec-WebSocket-Extensions: permessage-deflate"));
-        let (silent, window) = answer(&offered, &Origins::OwnHost, false).unwrap();
-        assert!(!silent.contains("Extensions:") && window.is_none());
+        let silent = handshake(&offered, &Origins::OwnHost, PLAIN).unwrap();
+        assert!(!silent.answer.head().contains("Extensions:") && silent.deflate.is_none());
     }
 
     #[test]
     fn pages_of_other_origins_are_refused() {
         let page = Request { origin: Some("https://evil.example".into()), ..request() };
         assert_eq!(refused(&page).status, 403);
-        assert!(answer(&page, &Origins::Any, false).is_ok());
+        assert!(handshake(&page, &Origins::Any, PLAIN).is_ok());
     }
 
     #[test]
     fn other_versions_and_bad_keys_are_refused() {
         let old = Request { version: Some("8".into()), ..request() };
         assert_eq!(refused(&old).status, 426);
+        let spoken = Spoken { versions: &["7", "8", "13"], ..PLAIN };
+        assert!(handshake(&old, &Origins::OwnHost, spoken).is_ok());
         let bad = Request { key: Some("short".into()), ..request() };
         assert_eq!(refused(&bad).status, 400);
-        assert!(refusal_bytes(&refused(&old)).contains("Sec-WebSocket-Version: 13\r\n"));
+        assert!(refused(&old).bytes().contains("Sec-WebSocket-Version: 13\r\n"));
     }
 }

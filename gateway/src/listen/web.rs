@@ -21,17 +21,20 @@ pub(super) fn problem_json(status: u16, problem: &Problem) -> String {
     .to_string()
 }
 
-fn problem(status: StatusCode, code: Code, detail: &str) -> Response {
-    let body = problem_json(status.as_u16(), &Problem::new(code, detail));
+pub(super) fn problem(status: StatusCode, problem: &Problem) -> Response {
+    let body = problem_json(status.as_u16(), problem);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
 }
 
 /// `router` with problem documents for unknown routes and wrong methods.
 pub fn with_problems(router: Router) -> Router {
     router
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, Code::NotFound, "there is nothing under this path") })
+        .fallback(|| async {
+            problem(StatusCode::NOT_FOUND, &Problem::new(Code::NotFound, "there is nothing under this path"))
+        })
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, "this path does not take this method")
+            let wrong = Problem::new(Code::MethodNotAllowed, "this path does not take this method");
+            problem(StatusCode::METHOD_NOT_ALLOWED, &wrong)
         })
 }
 
@@ -42,12 +45,13 @@ pub(crate) fn with_upgrade_hint(router: Router) -> Router {
 
 async fn upgrade_required(method: axum::http::Method) -> Response {
     if method != axum::http::Method::GET {
-        let mut answer =
-            problem(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, "a WebSocket upgrade is a GET");
+        let wrong = Problem::new(Code::MethodNotAllowed, "a WebSocket upgrade is a GET");
+        let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &wrong);
         answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET"));
         return answer;
     }
-    let mut answer = problem(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, "this path speaks WebSocket: upgrade");
+    let upgrade = Problem::new(Code::BadRequest, "this path speaks WebSocket: upgrade");
+    let mut answer = problem(StatusCode::UPGRADE_REQUIRED, &upgrade);
     let headers = answer.headers_mut();
     headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
     // an upgrade needs a connection of its own

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::{
-    sockjs,
+    sockjs, stomp,
     websocket::{self, Window},
 };
 
@@ -17,6 +17,8 @@ pub(crate) enum Carrier {
     Fetched,
     /// Server-sent events: read only.
     EventStream,
+    /// Bytes as they are: STOMP's frames end by themselves.
+    Tcp,
 }
 
 impl Carrier {
@@ -33,6 +35,7 @@ impl Carrier {
             Self::SockJs => websocket::text(&sockjs_frame(parts)),
             Self::Fetched => sockjs_frame(parts),
             Self::EventStream => event(parts, None),
+            Self::Tcp => parts.concat().into(),
         }
     }
 
@@ -45,14 +48,28 @@ impl Carrier {
         }
     }
 
-    /// A message after those that `frames` holds already. Not for frames that are fetched one by one.
+    /// A message after those that `frames` holds already.
     pub(crate) fn append_text(self, frames: &mut BytesMut, payload: &[u8]) {
-        if self == (Self::WebSocket { deflate: None }) {
-            frames.extend_from_slice(&websocket::text_header(payload.len()));
-            frames.extend_from_slice(payload);
-        } else {
-            frames.extend_from_slice(&self.text(payload));
+        self.append_text_of(frames, &[payload]);
+    }
+
+    /// The same, made of parts.
+    pub(crate) fn append_text_of(self, frames: &mut BytesMut, parts: &[&[u8]]) {
+        match self {
+            Self::WebSocket { deflate: None } => {
+                frames.extend_from_slice(&websocket::text_header(parts.iter().map(|part| part.len()).sum()));
+                extend(frames, parts);
+            }
+            Self::Tcp => extend(frames, parts),
+            // one frame holds them all
+            Self::Fetched => sockjs::frames::append(frames, &sockjs_frame(parts)),
+            _ => frames.extend_from_slice(&self.text_of(parts)),
         }
+    }
+
+    /// What comes before everything else. `None`: nothing, or it is not ours to send.
+    pub(crate) fn greeting(self) -> Option<Bytes> {
+        (self == Self::SockJs).then(|| websocket::text(&sockjs::frames::OPEN))
     }
 
     /// What an idle peer is sent. `None`: nothing, or it is not ours to send.
@@ -62,6 +79,7 @@ impl Carrier {
             // the script behind sees the one, the browser answers the other
             Self::SockJs => Some([&*websocket::text(&sockjs::frames::HEARTBEAT), &*websocket::ping()].concat().into()),
             Self::EventStream => Some(Bytes::from_static(b":\n\n")),
+            Self::Tcp => Some(Bytes::from_static(stomp::HEART_BEAT)),
             Self::Fetched => None,
         }
     }
@@ -69,6 +87,11 @@ impl Carrier {
     /// Does a living peer answer pings?
     pub(crate) const fn answers_pings(self) -> bool {
         matches!(self, Self::WebSocket { .. } | Self::SockJs)
+    }
+
+    /// The answer to a peer that closes. `None`: there is none.
+    pub(crate) fn close_answer(self, code: Option<u16>) -> Option<Bytes> {
+        matches!(self, Self::WebSocket { .. } | Self::SockJs).then(|| websocket::close(code, ""))
     }
 
     /// The last frame. `None`: the end says it all, or it is not ours to send.
@@ -79,8 +102,14 @@ impl Carrier {
                 let said = sockjs::frames::Close { code: code.unwrap_or(3000), reason: reason.to_owned().into() };
                 Some([&*websocket::text(&said.frame()), &*websocket::close(code, reason)].concat().into())
             }
-            Self::Fetched | Self::EventStream => None,
+            Self::Fetched | Self::EventStream | Self::Tcp => None,
         }
+    }
+}
+
+fn extend(frames: &mut BytesMut, parts: &[&[u8]]) {
+    for part in parts {
+        frames.extend_from_slice(part);
     }
 }
 
@@ -117,6 +146,11 @@ mod tests {
         assert_eq!(text(Carrier::WebSocket { deflate: None }), b"\x81\x07{\"a\":1}");
         assert_eq!(text(Carrier::Fetched), br#"a["{\"a\":1}"]"#);
         assert_eq!(text(Carrier::SockJs), [b"\x81\x0e".as_slice(), br#"a["{\"a\":1}"]"#].concat());
+        let mut frames = BytesMut::new();
+        for payload in [b"1", b"2", b"3"] {
+            Carrier::Fetched.append_text(&mut frames, payload);
+        }
+        assert_eq!(&frames[..], br#"a["1","2","3"]"#);
         assert_eq!(text(Carrier::EventStream), b"data: {\"a\":1}\n\n");
         assert_eq!(event(&[b"a\nb"], Some("1;c=2")).to_vec(), b"id: 1;c=2\ndata: a\ndata: b\n\n");
     }

@@ -10,7 +10,7 @@ use std::{
 
 use chatcluster_contracts::{
     frame::{ClientFrame, Receipt, Refused, Send, ServerFrame, Typing},
-    ids::{ClientMsgId, ConversationId},
+    ids::{ClientMsgId, UserId},
     problem::{Code, Problem},
     record::TypingRecord,
     rpc::CreateMessageRequest,
@@ -42,6 +42,18 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(shared: &Shared) -> Self {
         Self { sends: TokenBucket::full(shared.options.send_rate, ticks::now()), typing: None, asking: Arc::default() }
+    }
+}
+
+impl Memory {
+    /// May the client ask for something now that costs as much as a send?
+    pub(super) fn admits(&mut self, shared: &Shared) -> Result<(), Problem> {
+        let rate = shared.options.send_rate;
+        if self.sends.take(rate, ticks::now()) {
+            Ok(())
+        } else {
+            Err(Problem::new(Code::RateLimited, format!("at most {rate} sends a second")))
+        }
     }
 }
 
@@ -100,9 +112,9 @@ fn send_message(
     send: Send,
 ) -> Result<(), Problem> {
     let options = &shared.options;
-    if !memory.sends.take(options.send_rate, ticks::now()) {
-        shared.metrics.send(Code::RateLimited.as_str());
-        return Err(Problem::new(Code::RateLimited, format!("at most {} sends a second", options.send_rate)));
+    if let Err(problem) = memory.admits(shared) {
+        shared.metrics.send(problem.code.as_str());
+        return Err(problem);
     }
     if send.content.len() > options.max_content {
         shared.metrics.send(Code::PayloadTooLarge.as_str());
@@ -152,33 +164,45 @@ fn typing_changed(shared: &Shared, session: &Arc<Session>, identity: &Identity, 
         Some(true) => {}
         // on its way in: nobody is told, and nobody misses it
         None => return,
-        Some(false) => return ask_core(shared, session, identity, memory, &typing.conversation_id),
+        Some(false) => return ask_core(shared, session, identity, memory, typing),
     }
     let now = ticks::now();
     if memory.typing.as_ref().is_some_and(|(last, at)| *last == typing && at + TYPING_EVERY > now) {
         return;
     }
-    shared.typing.submit(TypingRecord {
+    shared.typing.submit(record(&identity.user, &typing));
+    memory.typing = Some((typing, now));
+}
+
+fn record(user: &UserId, typing: &Typing) -> TypingRecord {
+    TypingRecord {
         conversation_id: typing.conversation_id.clone(),
-        user_id: identity.user.clone(),
+        user_id: user.clone(),
         is_typing: typing.is_typing,
         timestamp: jiff::Timestamp::now().as_millisecond(),
-    });
-    memory.typing = Some((typing, now));
+    }
 }
 
 /// A conversation without events is live nowhere, and still has members. Core knows: a member is brought in, so that its
 /// next typing is passed on, anybody else is refused.
-fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory: &Memory, id: &ConversationId) {
+fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory: &Memory, typing: Typing) {
     if memory.asking.swap(true, Ordering::Relaxed) {
         return;
     }
     let (core, delivery, metrics) = (shared.core.clone(), shared.delivery.clone(), shared.metrics.clone());
-    let (session, user, id) = (session.clone(), identity.user.clone(), id.clone());
+    let (session, user, road) = (session.clone(), identity.user.clone(), shared.typing.clone());
+    let id = typing.conversation_id.clone();
     let asking = memory.asking.clone();
     tokio::spawn(async move {
         match core.memberships(&id, std::slice::from_ref(&user)).await {
-            Ok((memberships, _)) if memberships.contains_key(&user) => delivery.discover(user.as_str(), &id, Seq::ZERO),
+            Ok((memberships, _)) if memberships.contains_key(&user) => {
+                if session.covers(&id) {
+                    delivery.discover(user.as_str(), &id, Seq::ZERO);
+                } else {
+                    // it will not be live here, and types all the same
+                    road.submit(record(&user, &typing));
+                }
+            }
             // core is away: typing is not worth a word
             Err(_) => {}
             Ok(_) => {
@@ -193,5 +217,5 @@ fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory
 
 fn acknowledge(shared: &Shared, session: &Arc<Session>, identity: &Identity, receipt: Receipt) -> Result<(), Problem> {
     // entitlement is core's to judge: a reader of history need not be live here
-    shared.receipts.submit(session, &identity.user, &identity.workspace, receipt)
+    shared.receipts.submit(Some(session), &identity.user, &identity.workspace, receipt)
 }

@@ -5,13 +5,18 @@ use std::sync::{Arc, atomic::Ordering};
 use chatcluster_contracts::{
     close::CloseReason,
     frame::{Connect, ServerFrame},
+    ids::ConversationId,
     position::Resume,
     problem::{Code, Problem},
 };
 use chatcluster_service::tokens::Claims;
 
 use super::{Identity, Session, commands::refuse, ticks};
-use crate::{delivery::Delivery, gateway::Shared, upstream::Backoff};
+use crate::{
+    delivery::{Delivery, Placed},
+    gateway::Shared,
+    upstream::Backoff,
+};
 
 /// Checks who it is and starts bringing the session in. An error is why it must be closed.
 pub(super) async fn connect(
@@ -25,59 +30,74 @@ pub(super) async fn connect(
         refuse(&shared, &session, &problem, None);
         return Ok(());
     }
-    let claims = match (connect.token, upgrade) {
-        (Some(token), _) => shared.verify(&token).await,
-        (None, Some(claims)) => Ok(claims),
-        (None, None) => Err(Problem::new(Code::Unauthenticated, "CONNECT needs a token")),
-    };
-    let claims = claims.map_err(|problem| {
+    if let Err(problem) = sign_in(&shared, &session, connect.token.as_deref(), upgrade).await {
         refuse(&shared, &session, &problem, None);
-        match problem.code {
-            Code::Unavailable => CloseReason::TryAgainLater,
-            _ => CloseReason::Unauthenticated,
-        }
-    })?;
-    let expires = ticks::at_unix(claims.expires_at);
-    let workspace = shared.workspaces.same(claims.workspace_id);
-    let identity = Identity { user: claims.user_id, workspace, expires };
-    // before anybody can find the session: what is committed from now on is noted for it
-    Delivery::begin_attach(&session);
-    if session.identify(identity).is_err() || !shared.sessions.identified(&session, shared.options.max_user_connections)
-    {
-        let problem = Problem::new(Code::TooManyConnections, "this user has too many connections here");
-        refuse(&shared, &session, &problem, None);
-        return Err(CloseReason::TooManyConnections);
+        return Err(turned_away(&problem));
     }
-    shared.wheel.look(&session, ticks::now());
     tokio::spawn(async move { bring_up(&shared, &session, connect.resume).await });
     Ok(())
 }
 
+/// Checks who it is, and files the session under its user, for the life of the token.
+pub(super) async fn sign_in(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    token: Option<&str>,
+    upgrade: Option<Claims>,
+) -> Result<(), Problem> {
+    let claims = match (token, upgrade) {
+        (Some(token), _) => shared.verify(token).await?,
+        (None, Some(claims)) => claims,
+        (None, None) => return Err(Problem::new(Code::Unauthenticated, "CONNECT needs a token")),
+    };
+    let expires = ticks::at_unix(claims.expires_at);
+    let workspace = shared.workspaces.same(claims.workspace_id);
+    let identity = Identity { user: claims.user_id, workspace, expires };
+    // before anybody can find the session: what is committed from now on is noted for it
+    Delivery::begin_attach(session);
+    if session.identify(identity).is_err() || !shared.sessions.identified(session, shared.options.max_user_connections)
+    {
+        return Err(Problem::new(Code::TooManyConnections, "this user has too many connections here"));
+    }
+    shared.wheel.look(session, ticks::now());
+    Ok(())
+}
+
+/// What a connection is closed for whose client cannot sign in.
+pub(super) fn turned_away(problem: &Problem) -> CloseReason {
+    match problem.code {
+        Code::Unavailable => CloseReason::TryAgainLater,
+        Code::TooManyConnections => CloseReason::TooManyConnections,
+        _ => CloseReason::Unauthenticated,
+    }
+}
+
+/// Waits for what a client waits for too, but not for ever.
+pub(super) async fn in_time<T>(shared: &Shared, work: impl Future<Output = T>) -> Result<T, Problem> {
+    tokio::time::timeout(shared.options.connect_timeout, work)
+        .await
+        .map_err(|_| Problem::new(Code::Unavailable, "the platform cannot take new sessions now; try again"))
+}
+
 /// Register, read the heads, CONNECTED, backfill, live: in this order.
 async fn bring_up(shared: &Arc<Shared>, session: &Arc<Session>, resume: Resume) {
-    let known = tokio::time::timeout(shared.options.connect_timeout, async {
-        if !shared.presence.register(session).await {
-            return false;
+    let known = in_time(shared, async {
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("heads-before-registering") {
+            let placed = list(shared, session, &resume, |_| true).await?;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            return shared.presence.register(session).await.then_some(placed);
         }
-        let mut backoff = Backoff::short();
-        while let Err(error) = shared.delivery.list(session, &resume).await {
-            if session.is_over() {
-                return false;
-            }
-            tracing::warn!(%error, "a session waits for its conversations");
-            backoff.pause().await;
-        }
-        true
+        if shared.presence.register(session).await { list(shared, session, &resume, |_| true).await } else { None }
     });
-    match known.await {
-        Ok(true) => {}
-        Ok(false) => return,
-        Err(_) => {
-            let problem = Problem::new(Code::Unavailable, "the platform cannot take new sessions now; try again");
+    let placed = match known.await {
+        Ok(Some(placed)) => placed,
+        Ok(None) => return,
+        Err(problem) => {
             session.say(&ServerFrame::error(&problem, None));
             return session.close(CloseReason::TryAgainLater);
         }
-    }
+    };
     let (Some(identity), Some(id)) = (session.identity(), shared.gateway.connection_id(session)) else { return };
     session.say(&ServerFrame::Connected {
         session_id: id.as_str(),
@@ -85,5 +105,27 @@ async fn bring_up(shared: &Arc<Shared>, session: &Arc<Session>, resume: Resume) 
         heartbeat_ms: u64::try_from(shared.options.heartbeat.as_millis()).unwrap_or(u64::MAX),
     });
     session.live.store(true, Ordering::Release);
-    shared.delivery.attach(session).await;
+    shared.delivery.end_attach(session);
+    shared.delivery.attach(session, placed).await;
+}
+
+/// Reads the list of the session's conversations and notes those that are `wanted`, as soon as core answers. `None`: the
+/// session is over.
+pub(super) async fn list(
+    shared: &Shared,
+    session: &Arc<Session>,
+    resume: &Resume,
+    wanted: impl Fn(&ConversationId) -> bool,
+) -> Option<Placed> {
+    let mut backoff = Backoff::short();
+    loop {
+        match shared.delivery.list(session, resume, &wanted).await {
+            Ok(placed) => return Some(placed),
+            Err(_) if session.is_over() => return None,
+            Err(error) => {
+                tracing::warn!(%error, "a session waits for its conversations");
+                backoff.pause().await;
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use chatcluster_contracts::{
@@ -45,6 +46,15 @@ thread_local! {
     pub(super) static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
+/// What a session does before it hears anything.
+#[derive(Debug)]
+pub(crate) enum First {
+    /// A CONNECT that goes without saying.
+    Connect(Connect),
+    /// It ends, after time for the peer to read what came before.
+    Leave(Duration),
+}
+
 /// A connection's way through life.
 enum Phase {
     Talking,
@@ -74,30 +84,36 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `early`: bytes that came with the upgrade. `upgrade`: who its request said it is. `first`: a CONNECT that goes
-    /// without saying.
+    /// `early`: bytes that came with the upgrade. `upgrade`: who its request said it is.
     pub(crate) fn new(
         shared: Arc<Shared>,
         session: Arc<Session>,
         early: Vec<u8>,
         mut upgrade: Option<Claims>,
-        first: Option<Connect>,
+        first: Option<First>,
     ) -> Self {
-        let phase = first.map_or(Phase::Talking, |first| {
-            Phase::Working(Box::pin(connect(shared.clone(), session.clone(), upgrade.take(), first)))
-        });
-        let speech = Speech::new(session.form, upgrade);
+        let phase = match first {
+            Some(First::Connect(frame)) => {
+                Phase::Working(Box::pin(connect(shared.clone(), session.clone(), upgrade.take(), frame)))
+            }
+            Some(First::Leave(pause)) => Phase::Working(Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Err(CloseReason::Normal)
+            })),
+            None => Phase::Talking,
+        };
+        let speech = Speech::new(session.form(), upgrade);
         Self { shared, session, decoder: Decoder::new(), early, waiting: VecDeque::new(), speech, phase }
     }
 
     fn read_more(&mut self) -> Step {
         if let Some(fetched) = self.session.outlet.fetched() {
             self.waiting.extend(fetched.take_posted());
-            return match self.waiting.pop_front() {
-                Some(text) => self.hear(&text),
-                None if fetched.is_gone() => Step::End(End::Lost),
-                None => Step::More,
-            };
+            self.session.heard.store(ticks::now(), Ordering::Relaxed);
+            if self.waiting.is_empty() && fetched.is_gone() {
+                return Step::End(End::Lost);
+            }
+            return self.hear_waiting();
         }
         SCRATCH.with_borrow_mut(|scratch| match self.session.try_read(scratch) {
             Ok(0) => Step::End(End::Lost),
@@ -111,8 +127,9 @@ impl Connection {
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> Step {
-        let step = match self.session.form.carrier {
+        let step = match self.session.form().carrier {
             Carrier::WebSocket { .. } | Carrier::SockJs => self.read_websocket(&mut bytes),
+            Carrier::Tcp => step(self.speech.bytes(&self.shared, &self.session, std::mem::take(&mut bytes))),
             Carrier::EventStream | Carrier::Fetched => return Step::More,
         };
         self.early = bytes.to_vec();
@@ -122,11 +139,11 @@ impl Connection {
 
     /// Reads up to something that takes its time, or all.
     fn read_websocket(&mut self, bytes: &mut &[u8]) -> Step {
-        let limits = self.shared.message_limits.of(self.session.form);
+        let limits = self.shared.message_limits.of(self.session.form());
         loop {
             let step = match self.decoder.next(bytes, &limits) {
                 Ok(None) => return Step::More,
-                Ok(Some(Incoming::Text(text))) if self.session.form.carrier == Carrier::SockJs => {
+                Ok(Some(Incoming::Text(text))) if self.session.form().carrier == Carrier::SockJs => {
                     match sockjs::incoming::websocket(&text) {
                         Ok(texts) => {
                             self.waiting.extend(texts);
@@ -139,7 +156,7 @@ impl Connection {
                     }
                 }
                 Ok(Some(Incoming::Text(text))) => self.hear(&text),
-                Ok(Some(Incoming::Binary(payload))) => step(self.speech.binary(&self.session, &payload)),
+                Ok(Some(Incoming::Binary(payload))) => step(self.speech.bytes(&self.shared, &self.session, &payload)),
                 Ok(Some(Incoming::Ping(payload))) => {
                     self.session.send(websocket::pong(&payload));
                     Step::More
@@ -172,13 +189,14 @@ impl Connection {
                 return step;
             }
         }
+        self.note_partial();
         Step::More
     }
 
     /// A message that has begun must also end.
     fn note_partial(&self) {
         let session = &self.session;
-        if self.decoder.is_idle() {
+        if self.decoder.is_idle() && self.speech.is_idle() {
             session.partial_since.store(0, Ordering::Relaxed);
         } else if session.partial_since.load(Ordering::Relaxed) == 0 {
             let now = ticks::now().max(1);
@@ -207,7 +225,11 @@ impl Future for Connection {
         loop {
             let step = match &mut this.phase {
                 Phase::Talking => {
-                    if !this.waiting.is_empty() {
+                    if this.speech.has_more() {
+                        let heard = this.speech.go_on(&this.shared, &this.session);
+                        this.note_partial();
+                        step(heard)
+                    } else if !this.waiting.is_empty() {
                         this.hear_waiting()
                     } else if this.early.is_empty() {
                         match ready!(this.session.poll_turn(context)) {
@@ -230,6 +252,10 @@ impl Future for Connection {
                     done.map_or_else(|reason| Step::End(End::Close(reason)), |()| Step::More)
                 }
                 Phase::Ending(ending) => return ending.as_mut().poll(context),
+            };
+            let step = match step {
+                Step::More => self::step(this.speech.flush()),
+                other => other,
             };
             this.go_on(step);
         }

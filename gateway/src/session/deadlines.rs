@@ -5,6 +5,9 @@ use chatcluster_contracts::close::CloseReason;
 use super::ticks::{self, Tick};
 use crate::Options;
 
+/// Nobody is pinged more often, in ticks.
+const HASTIEST_PING: Tick = 50;
+
 /// The limits that all sessions share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
@@ -51,12 +54,32 @@ pub(crate) struct Times {
     /// A message has been arriving since then.
     pub(crate) partial_since: Option<Tick>,
     pub(crate) blocked_since: Option<Tick>,
+    pub(crate) beats: Beats,
+}
+
+/// Signs of life that were agreed on, as STOMP's clients do; none unless they asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beats {
+    /// The client is to hear of us this often…
+    pub(crate) send_every: Option<Tick>,
+    /// …and was last told then.
+    pub(crate) sent: Tick,
+    /// We are to hear of the client this often.
+    pub(crate) expect_every: Option<Tick>,
+}
+
+impl Beats {
+    /// Pause after which the next one goes out: a little early, to be there in time.
+    fn pause(&self) -> Option<Tick> {
+        self.send_every.map(|every| (every.saturating_mul(9) / 10).max(1))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Close(CloseReason),
     Ping { look_again: Tick },
+    Beat { look_again: Tick },
     Wait { look_again: Tick },
 }
 
@@ -69,7 +92,8 @@ impl Deadlines {
         if !times.connected && connect_by <= now {
             return Verdict::Close(CloseReason::Timeout);
         }
-        if times.answers && times.heard + self.silence <= now {
+        let silent_at = self.silence(times).map(|silence| times.heard + silence);
+        if silent_at.is_some_and(|at| at <= now) {
             return Verdict::Close(CloseReason::Timeout);
         }
         if times.partial_since.is_some_and(|since| since + self.message <= now) {
@@ -78,12 +102,17 @@ impl Deadlines {
         if times.blocked_since.is_some_and(|since| since + self.write <= now) {
             return Verdict::Close(CloseReason::SlowConsumer);
         }
-        let ping_at = times.heard.max(times.pinged) + self.heartbeat;
+        let heartbeat = self.heartbeat(times);
+        let ping_at = times.heard.max(times.pinged) + heartbeat;
         let ping = ping_at <= now;
-        let next_ping = if ping { now + self.heartbeat } else { ping_at };
+        let next_ping = if ping { now + heartbeat } else { ping_at };
+        let pause = times.beats.pause();
+        let beat = pause.is_some_and(|pause| times.beats.sent + pause <= now);
+        let next_beat = pause.map(|pause| pause + if beat { now } else { times.beats.sent });
         let look_again = [
             Some(next_ping),
-            times.answers.then_some(times.heard + self.silence),
+            silent_at,
+            next_beat,
             times.expires,
             (!times.connected).then_some(connect_by),
             times.partial_since.map(|since| since + self.message),
@@ -93,7 +122,28 @@ impl Deadlines {
         .flatten()
         .min()
         .unwrap_or(next_ping);
-        if ping { Verdict::Ping { look_again } } else { Verdict::Wait { look_again } }
+        match (beat, ping) {
+            // the other is due at the next look
+            (true, true) => Verdict::Beat { look_again: now },
+            (true, false) => Verdict::Beat { look_again },
+            (false, true) => Verdict::Ping { look_again },
+            (false, false) => Verdict::Wait { look_again },
+        }
+    }
+
+    /// Silence after which this peer counts as gone. `None`: it need not say anything.
+    fn silence(&self, times: &Times) -> Option<Tick> {
+        let agreed = times.beats.expect_every.map(|every| every.saturating_mul(2));
+        [agreed, times.answers.then_some(self.silence)].into_iter().flatten().min()
+    }
+
+    /// Pause after which this peer is pinged. A page in the background may be too slow for the signs of life it agreed on,
+    /// while its browser still answers pings; who agreed on very frequent ones means it.
+    fn heartbeat(&self, times: &Times) -> Tick {
+        match times.beats.expect_every {
+            Some(every) if times.answers => self.heartbeat.min((every.saturating_mul(3) / 2).max(HASTIEST_PING)),
+            _ => self.heartbeat,
+        }
     }
 }
 
@@ -113,6 +163,7 @@ mod tests {
             expires: None,
             partial_since: None,
             blocked_since: None,
+            beats: Beats::default(),
         }
     }
 
@@ -127,6 +178,22 @@ mod tests {
         assert_eq!(LIMITS.judge(&mute, 625), Verdict::Wait { look_again: 750 });
         let heard = Times { heard: 600, ..pinged };
         assert_eq!(LIMITS.judge(&heard, 625), Verdict::Wait { look_again: 850 });
+    }
+
+    #[test]
+    fn agreed_signs_of_life_are_given_and_expected() {
+        let beats = Beats { send_every: Some(100), sent: 0, expect_every: Some(100) };
+        let agreed = Times { beats, ..times() };
+        assert_eq!(LIMITS.judge(&agreed, 89), Verdict::Wait { look_again: 90 });
+        assert_eq!(LIMITS.judge(&agreed, 90), Verdict::Beat { look_again: 150 });
+        let beaten = Times { beats: Beats { sent: 90, ..beats }, ..agreed };
+        assert_eq!(LIMITS.judge(&beaten, 150), Verdict::Ping { look_again: 180 }, "before it counts as gone");
+        assert_eq!(LIMITS.judge(&beaten, 200), Verdict::Close(CloseReason::Timeout));
+        let mute = Times { answers: false, ..times() };
+        assert_eq!(LIMITS.judge(&mute, 10_000), Verdict::Ping { look_again: 10_250 });
+        let mute = Times { beats: Beats { sent: 150, ..beats }, ..mute };
+        assert_eq!(LIMITS.judge(&mute, 199), Verdict::Wait { look_again: 200 });
+        assert_eq!(LIMITS.judge(&mute, 200), Verdict::Close(CloseReason::Timeout));
     }
 
     #[test]

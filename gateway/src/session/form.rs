@@ -2,7 +2,7 @@
 //! form and shared by everybody of that form.
 
 use bytes::{Bytes, BytesMut};
-use chatcluster_contracts::frame::ServerFrame;
+use chatcluster_contracts::{close::CloseReason, frame::ServerFrame};
 
 use super::carrier::Carrier;
 use crate::protocol::websocket::Limits;
@@ -12,16 +12,26 @@ use crate::protocol::websocket::Limits;
 pub(crate) enum Dialect {
     /// The native protocol.
     Native,
+    /// STOMP, to the platform.
+    Stomp,
+    /// Conformance mode: STOMP, to a plain broker.
+    Broker,
     /// Conformance mode: payloads as they are.
     Bare,
     /// Conformance mode: what comes goes back.
     Echo,
+    /// Conformance mode: the end comes at once.
+    Farewell,
 }
 
 impl Dialect {
     /// Sessions of the platform's users, which the others know of; those of conformance mode are nobody's.
     pub(crate) const fn is_the_platforms(self) -> bool {
-        matches!(self, Self::Native)
+        matches!(self, Self::Native | Self::Stomp)
+    }
+
+    pub(crate) const fn is_stomp(self) -> bool {
+        matches!(self, Self::Stomp | Self::Broker)
     }
 }
 
@@ -34,7 +44,7 @@ pub(crate) struct Form {
 impl Form {
     /// Does each message name the position after it?
     pub(crate) const fn names_positions(self) -> bool {
-        matches!(self.carrier, Carrier::EventStream)
+        matches!(self.carrier, Carrier::EventStream) || matches!(self.dialect, Dialect::Stomp)
     }
 
     /// What a frame of the platform's own is for this client; `None`: nothing.
@@ -45,7 +55,17 @@ impl Form {
                 Some(format!("id: {position}\n\n").into())
             }
             (Dialect::Native, frame) => Some(self.carrier.text(&frame.to_json())),
-            (Dialect::Bare | Dialect::Echo, _) => None,
+            // who speaks STOMP is told in its own way
+            (Dialect::Stomp | Dialect::Broker | Dialect::Bare | Dialect::Echo | Dialect::Farewell, _) => None,
+        }
+    }
+
+    /// Code and reason of the end as this client is told.
+    pub(crate) const fn close(self, reason: CloseReason) -> (u16, &'static str) {
+        match self.dialect {
+            // what test suites for SockJS wait for
+            Dialect::Farewell => (3000, "Go away!"),
+            _ => (reason.code(), reason.as_str()),
         }
     }
 
@@ -72,15 +92,18 @@ impl Form {
 pub(crate) struct MessageLimits {
     /// Longest message, in bytes.
     pub(crate) max_message: usize,
-    /// The same for the echo of conformance mode.
-    pub(crate) max_echo: usize,
+    /// The same for services of conformance mode.
+    pub(crate) max_conformance: usize,
 }
 
 impl MessageLimits {
     pub(crate) fn of(self, form: Form) -> Limits {
         Limits {
-            max_message: if form.dialect == Dialect::Echo { self.max_echo } else { self.max_message },
-            binary: form.dialect == Dialect::Echo,
+            max_message: match form.dialect {
+                Dialect::Echo | Dialect::Broker => self.max_conformance,
+                _ => self.max_message,
+            },
+            binary: (form.dialect == Dialect::Echo || form.dialect.is_stomp()) && form.carrier != Carrier::SockJs,
             deflate: matches!(form.carrier, Carrier::WebSocket { deflate: Some(_) }),
         }
     }

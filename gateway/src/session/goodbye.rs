@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use chatcluster_contracts::{close::CloseReason, frame::ServerFrame, position};
 
-use super::{Session, connection::SCRATCH};
+use super::{Dialect, Session, connection::SCRATCH};
 use crate::{
     gateway::Shared,
     protocol::websocket::{Decoder, Incoming, Limits},
@@ -35,8 +35,11 @@ pub(super) async fn finish(shared: Arc<Shared>, session: Arc<Session>, mut decod
     // out of the cursors first: what the position says is what was queued, and nothing comes after it
     let position = shared.delivery.detach(&session);
     shared.sessions.retire(&session);
-    if session.form.dialect.is_the_platforms() {
+    if session.form().dialect.is_the_platforms() {
         shared.presence.unregister(&session);
+    }
+    if let (Dialect::Broker, Some(broker)) = (session.form().dialect, &shared.broker) {
+        broker.leave(&session);
     }
     shared.metrics.closed(reason);
     shared.metrics.connections.dec();
@@ -46,12 +49,18 @@ pub(super) async fn finish(shared: Arc<Shared>, session: Arc<Session>, mut decod
             if let Some(position) = position.filter(|it| !it.is_empty() && reason != CloseReason::SlowConsumer) {
                 session.say(&ServerFrame::Position { position: &position::encode(&position) });
             }
-            session.send_last(session.form.carrier.close(Some(reason.code()), reason.as_str()));
-            let limits = shared.message_limits.of(session.form);
+            let words = session.stomp().and_then(|stomp| stomp.last_words(&session, reason));
+            let (code, reason) = session.form().close(reason);
+            let close = session.form().carrier.close(Some(code), reason);
+            session.send_last(match (words, close) {
+                (Some(words), Some(close)) => Some([words, close].concat().into()),
+                (words, close) => words.or(close),
+            });
+            let limits = shared.message_limits.of(session.form());
             say_goodbye(&session, &mut decoder, &limits).await;
         }
         End::Client(code) => {
-            session.send_last(session.form.carrier.close(code, ""));
+            session.send_last(session.form().carrier.close_answer(code));
             // both have said so: the server hangs up first (RFC 6455 section 7.1.1)
             let _ = tokio::time::timeout(GOODBYE, session.written()).await;
         }
@@ -66,11 +75,17 @@ pub(super) async fn finish(shared: Arc<Shared>, session: Arc<Session>, mut decod
 async fn say_goodbye(session: &Session, decoder: &mut Decoder, limits: &Limits) {
     let goodbye = async {
         session.written().await;
+        if session.outlet.fetched().is_some() {
+            return;
+        }
         session.shut_write();
+        let answers = session.form().carrier.close_answer(None).is_some();
         let mut discarded = 0;
         while discarded < MAX_DISCARDED && session.readable().await.is_ok() {
             let read = SCRATCH.with_borrow_mut(|scratch| {
-                session.try_read(scratch).map(|count| (count, has_close(decoder, &scratch[..count], limits)))
+                let read = session.try_read(scratch);
+                // what is no WebSocket ends with its connection
+                read.map(|count| (count, answers && has_close(decoder, &scratch[..count], limits)))
             });
             match read {
                 Ok((0, _) | (_, true)) => return,

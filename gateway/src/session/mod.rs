@@ -10,6 +10,7 @@ pub(crate) mod commands;
 mod connect;
 pub(crate) mod connection;
 mod deadlines;
+mod fetching;
 mod form;
 mod goodbye;
 mod outbox;
@@ -19,7 +20,8 @@ mod positions;
 mod quota;
 pub(crate) mod rate;
 mod registry;
-mod speech;
+pub(crate) mod speech;
+pub(crate) mod stomp;
 pub(crate) mod ticks;
 mod wheel;
 mod workspaces;
@@ -37,7 +39,7 @@ use std::{
 
 use chatcluster_contracts::{
     close::CloseReason,
-    ids::{UserId, WorkspaceId},
+    ids::{ConversationId, UserId, WorkspaceId},
 };
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -45,6 +47,7 @@ use parking_lot::Mutex;
 pub(crate) use carrier::Carrier;
 pub(crate) use deadlines::Deadlines;
 use deadlines::Times;
+pub(crate) use fetching::Took;
 pub(crate) use form::{Dialect, Form, MessageLimits};
 pub(crate) use outbox::Priority;
 use outbox::{Life, Outbox};
@@ -53,6 +56,7 @@ pub(crate) use places::Places;
 pub(crate) use positions::Positions;
 pub(crate) use quota::{Exceeded, Quota};
 pub(crate) use registry::Sessions;
+use stomp::Stomp;
 use ticks::Tick;
 pub(crate) use wheel::Wheel;
 pub(crate) use workspaces::Workspaces;
@@ -82,7 +86,8 @@ pub struct Session {
     /// Names the session within this process.
     pub(crate) key: u64,
     pub(crate) outlet: Outlet,
-    pub(crate) form: Form,
+    /// As agreed with the upgrade; [`Session::form`] says what it came to.
+    agreed: Form,
     /// CONNECTED was sent.
     pub(crate) live: AtomicBool,
     /// No more commands are read: the gateway drains.
@@ -103,7 +108,9 @@ pub struct Session {
     identity: OnceLock<Identity>,
     pub(crate) places: Mutex<Places>,
     /// Kept for clients whose every message names the position after it.
-    pub(crate) positions: Option<Box<Positions>>,
+    positions: OnceLock<Box<Positions>>,
+    /// What a session that speaks STOMP is besides.
+    stomp: OnceLock<Box<Stomp>>,
     /// Kept where addresses are limited.
     place: Option<Box<Place>>,
     common: Arc<Common>,
@@ -130,10 +137,10 @@ pub(crate) enum Turn {
 impl Session {
     pub(crate) fn new(key: u64, outlet: Outlet, form: Form, place: Option<Place>, common: Arc<Common>) -> Self {
         let now = ticks::now();
-        Self {
+        let session = Self {
             key,
             outlet,
-            form,
+            agreed: form,
             live: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             opened: now,
@@ -147,10 +154,40 @@ impl Session {
             task: AtomicWaker::new(),
             identity: OnceLock::new(),
             places: Mutex::default(),
-            positions: form.names_positions().then(Box::default),
+            positions: OnceLock::new(),
+            stomp: OnceLock::new(),
             place: place.map(Box::new),
             common,
+        };
+        if form.names_positions() {
+            session.positions.get_or_init(Box::default);
         }
+        if form.dialect.is_stomp() {
+            session.stomp.get_or_init(|| Box::new(Stomp::new()));
+        }
+        session
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        match (self.agreed.dialect, self.stomp.get()) {
+            (Dialect::Native, Some(_)) => Form { dialect: Dialect::Stomp, ..self.agreed },
+            _ => self.agreed,
+        }
+    }
+
+    /// Its first words are STOMP, though nobody spoke of it at the upgrade: as Spring's client does, and others.
+    fn turn_to_stomp(&self) {
+        self.positions.get_or_init(Box::default);
+        self.stomp.get_or_init(|| Box::new(Stomp::new()));
+    }
+
+    /// Kept for clients whose every message names the position after it.
+    pub(crate) fn positions(&self) -> Option<&Positions> {
+        self.positions.get().map(|positions| &**positions)
+    }
+
+    pub(crate) fn stomp(&self) -> Option<&Stomp> {
+        self.stomp.get().map(|stomp| &**stomp)
     }
 
     /// Where the client is, if that matters here.
@@ -209,11 +246,24 @@ impl Session {
             opened: self.opened,
             connected: self.identity.get().is_some(),
             heard: self.heard.load(Ordering::Relaxed),
-            answers: self.form.carrier.answers_pings(),
+            answers: self.form().carrier.answers_pings(),
             pinged: self.pinged.load(Ordering::Relaxed),
             expires: self.identity.get().map(|identity| identity.expires),
             partial_since: (partial_since != 0).then_some(partial_since),
             blocked_since: self.outbox.lock().blocked_since,
+            beats: self.stomp().map(|stomp| stomp.beats()).unwrap_or_default(),
+        }
+    }
+
+    /// Does the client want what happens in the conversation? Who speaks STOMP says so by its subscriptions.
+    pub(crate) fn covers(&self, conversation: &ConversationId) -> bool {
+        self.stomp().is_none_or(|stomp| stomp.covers(conversation))
+    }
+
+    /// Something that the client asked for may be complete.
+    pub(crate) fn settle(&self) {
+        if let Some(stomp) = self.stomp() {
+            stomp.settle(self);
         }
     }
 

@@ -207,6 +207,31 @@ impl Outbox {
         }
     }
 
+    /// Takes whole frames off the front: at least one if any waits, and more up to about `max_bytes`.
+    pub(crate) fn take(&mut self, max_bytes: usize, mut into: impl FnMut(Bytes)) {
+        let mut taken = 0;
+        while let Some(frame) = self.pop() {
+            taken += frame.len();
+            into(frame);
+            if taken >= max_bytes {
+                break;
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let (frame, more) = match &mut self.waiting {
+            Waiting::Nothing => return None,
+            Waiting::One(frame, _) => (std::mem::take(frame), false),
+            Waiting::Many(queue) => (queue.pop_front()?.0, !queue.is_empty()),
+        };
+        self.bytes -= frame.len();
+        if !more {
+            self.nothing_waits();
+        }
+        Some(frame)
+    }
+
     /// So many bytes went out.
     pub(crate) fn written(&mut self, mut count: usize) {
         self.bytes -= count;
@@ -275,6 +300,19 @@ mod tests {
         assert_eq!(outbox.bytes(), 25);
         outbox.written(25);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn whole_frames_are_taken() {
+        let mut outbox = Outbox::new();
+        for length in [10, 20, 30] {
+            outbox.push(frame(length), Priority::Needed, LIMIT);
+        }
+        let mut taken = Vec::new();
+        outbox.take(11, |frame| taken.push(frame.len()));
+        assert_eq!((&taken[..], outbox.bytes()), (&[10, 20][..], 30));
+        outbox.take(1, |frame| taken.push(frame.len()));
+        assert!(taken.len() == 3 && outbox.is_empty());
     }
 
     #[test]

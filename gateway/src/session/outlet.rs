@@ -26,7 +26,7 @@ pub(crate) struct Fetched {
     inbox: Mutex<Inbox>,
     /// Whoever fetches.
     taker: AtomicWaker,
-    /// Nobody will fetch anything any more.
+    /// Nobody will fetch or hear anything any more.
     gone: AtomicBool,
 }
 
@@ -39,9 +39,12 @@ struct Inbox {
 
 impl Fetched {
     /// Takes a client's messages, or keeps them and waits until there is room.
-    pub(crate) fn poll_post(&self, texts: &mut Vec<String>, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_post(&self, texts: &mut Vec<String>, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock();
-        if inbox.bytes > MAX_POSTED && !self.is_gone() {
+        if self.is_gone() {
+            return Poll::Ready(());
+        }
+        if inbox.bytes > MAX_POSTED {
             inbox.posters.push(context.waker().clone());
             return Poll::Pending;
         }
@@ -61,7 +64,7 @@ impl Fetched {
         !self.inbox.lock().texts.is_empty()
     }
 
-    pub(crate) fn wait_for_more(&self, context: &Context<'_>) {
+    pub(super) fn wait_for_more(&self, context: &Context<'_>) {
         self.taker.register(context.waker());
     }
 
@@ -80,7 +83,7 @@ impl Fetched {
 }
 
 impl Outlet {
-    pub(crate) const fn fetched(&self) -> Option<&Fetched> {
+    pub(super) const fn fetched(&self) -> Option<&Fetched> {
         match self {
             Self::Fetched(fetched) => Some(fetched),
             Self::Socket(_) => None,
@@ -136,7 +139,10 @@ impl Outlet {
     pub(super) fn shut(&self) {
         match self {
             Self::Socket(stream) => drop(rustix::net::shutdown(stream, rustix::net::Shutdown::Both)),
-            Self::Fetched(fetched) => fetched.wake_taker(),
+            Self::Fetched(fetched) => {
+                fetched.leave();
+                fetched.wake_taker();
+            }
         }
     }
 }

@@ -26,12 +26,17 @@ pub(crate) struct Places {
 impl Places {
     /// Is somebody bringing the session into this conversation right now, or about to?
     pub(crate) fn is_busy_with(&self, id: &ConversationId) -> bool {
-        self.attaching || self.pending.iter().any(|(conversation, _)| conversation.id == *id)
+        self.attaching || self.is_pending(id)
     }
 
     /// Is the session live in the conversation?
     pub(crate) fn is_in(&self, id: &ConversationId) -> bool {
         self.joined.iter().any(|conversation| conversation.id == *id)
+    }
+
+    /// Is somebody bringing the session into this conversation?
+    pub(crate) fn is_pending(&self, id: &ConversationId) -> bool {
+        self.pending.iter().any(|(conversation, _)| conversation.id == *id)
     }
 
     /// Remembers to look at a conversation again once it is not busy any more.

@@ -29,6 +29,26 @@ impl Positions {
         }
     }
 
+    /// The client begins in the conversation after `seq`, whatever was known before.
+    pub(crate) fn put(&self, id: &ConversationId, seq: Seq) {
+        self.0.lock().insert(id.clone(), seq);
+    }
+
+    /// Does the client follow no other conversation?
+    pub(crate) fn has_only(&self, id: &ConversationId) -> bool {
+        let served = self.0.lock();
+        served.len() == usize::from(served.contains_key(id))
+    }
+
+    pub(crate) fn all(&self) -> Resume {
+        self.0.lock().clone()
+    }
+
+    /// Forgets the conversations that do not count any more.
+    pub(crate) fn retain(&self, mut counts: impl FnMut(&ConversationId) -> bool) {
+        self.0.lock().retain(|id, _| counts(id));
+    }
+
     /// The client does not follow the conversation any more.
     pub(crate) fn forget(&self, id: &ConversationId) {
         self.0.lock().remove(id);
@@ -55,6 +75,11 @@ mod tests {
         positions.set(&b, Seq::new(6));
         assert_eq!(positions.after(&a, Seq::new(5)), Position { text: "1;a=5;b=7".into(), is_common: false });
         positions.forget(&a);
+        assert!(positions.has_only(&b) && !positions.has_only(&a));
         assert!(positions.after(&b, Seq::new(8)).is_common);
+        positions.put(&b, Seq::new(2));
+        assert_eq!(position::encode(&positions.all()), "1;b=2");
+        positions.retain(|id| *id == a);
+        assert!(positions.has_only(&a), "or none at all");
     }
 }

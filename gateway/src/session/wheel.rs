@@ -52,10 +52,14 @@ impl Wheel {
             Verdict::Close(reason) => session.close(reason),
             Verdict::Ping { look_again } => {
                 session.pinged.store(now, Ordering::Relaxed);
-                if let Some(ping) = session.form.carrier.ping() {
+                if let Some(ping) = session.form().carrier.ping() {
                     session.send(ping);
                 }
                 session.ask_for_position();
+                self.schedule(session, look_again.max(now + 1));
+            }
+            Verdict::Beat { look_again } => {
+                session.beat(now);
                 self.schedule(session, look_again.max(now + 1));
             }
             Verdict::Wait { look_again } => self.schedule(session, look_again.max(now + 1)),

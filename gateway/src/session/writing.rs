@@ -6,14 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use chatcluster_contracts::{close::CloseReason, frame::ServerFrame};
+use chatcluster_contracts::{close::CloseReason, frame::ServerFrame, ids::ConversationId, seq::Seq};
 use parking_lot::MutexGuard;
 
 use super::{
     Session,
     outbox::{Life, Outbox, Priority, Queued},
-    ticks,
+    ticks::{self, Tick},
 };
+use crate::protocol::stomp::HEART_BEAT;
 
 /// Enough waiting bytes for a write, even in the middle of a batch.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -23,8 +24,28 @@ const WRITE_FRAMES: usize = 64;
 impl Session {
     /// Says something of the platform's own in the client's language.
     pub(crate) fn say(&self, frame: &ServerFrame<'_>) {
-        if let Some(frame) = self.form.frame(frame) {
+        if let Some(stomp) = self.stomp() {
+            stomp.say(self, frame);
+        } else if let Some(frame) = self.form().frame(frame) {
             self.send(frame);
+        }
+    }
+
+    /// Says that the events `from..=head` of a conversation will not come. Nobody is told a position beyond them before
+    /// that.
+    pub(crate) fn resync(&self, conversation_id: &ConversationId, from: Seq, head: Seq) {
+        self.say(&ServerFrame::Resync { conversation_id, from, head });
+        if let (None, Some(positions)) = (self.stomp(), self.positions()) {
+            positions.set(conversation_id, head);
+        }
+    }
+
+    /// Gives a sign of life that was agreed on.
+    pub(crate) fn beat(&self, now: Tick) {
+        if let Some(stomp) = self.stomp() {
+            stomp.beat(now);
+            self.enqueue(self.form().carrier.text(HEART_BEAT), Priority::Ephemeral);
+            self.flush();
         }
     }
 
@@ -68,7 +89,7 @@ impl Session {
     }
 
     /// Keeps the gateway's sum of waiting bytes right. A queue that empties at once is never counted.
-    fn count_bytes(&self, outbox: &mut Outbox) {
+    pub(super) fn count_bytes(&self, outbox: &mut Outbox) {
         let (before, after) = (outbox.counted, outbox.bytes());
         if before != after {
             let change = i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(0);
@@ -126,20 +147,23 @@ impl Session {
     /// Waits until the queue has room, or the session is over.
     pub(crate) async fn room(&self) {
         std::future::poll_fn(|context| {
-            let mut outbox = self.outbox.lock();
-            let over = outbox.life != Life::Open || outbox.closing.is_some();
-            if over || outbox.has_room(self.common.queue_limit) {
-                return Poll::Ready(());
-            }
-            outbox.wait_for_room(context.waker());
-            Poll::Pending
+            self.outbox.lock().wait_for_room(context.waker());
+            // looked at after that, so that no wake is missed
+            if self.has_room() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
+    /// May more be queued now? It may when the session is over, too: then it is for nobody.
     pub(crate) fn has_room(&self) -> bool {
+        let has_room = self.stomp().is_none_or(|stomp| stomp.has_room());
         let outbox = self.outbox.lock();
-        outbox.has_room(self.common.queue_limit) || outbox.life != Life::Open || outbox.closing.is_some()
+        (has_room && outbox.has_room(self.common.queue_limit)) || outbox.life != Life::Open || outbox.closing.is_some()
+    }
+
+    /// There may be room again.
+    pub(crate) fn wake_those_waiting(&self) {
+        self.outbox.lock().wake_those_waiting();
     }
 
     /// Takes one last frame and nothing after it.

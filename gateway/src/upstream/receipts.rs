@@ -62,9 +62,10 @@ impl Receipts {
         (Self(waiting.clone()), Road { core, waiting, unanswered: HashMap::new(), next: 1 })
     }
 
+    /// `session`: who is told of a refusal, if anybody.
     pub(crate) fn submit(
         &self,
-        session: &Arc<Session>,
+        session: Option<&Arc<Session>>,
         user: &UserId,
         workspace: &WorkspaceId,
         receipt: Receipt,
@@ -73,7 +74,7 @@ impl Receipts {
             workspace: workspace.clone(),
             delivered: receipt.delivered_seq,
             read: receipt.read_seq,
-            session: Arc::downgrade(session),
+            session: session.map(Arc::downgrade).unwrap_or_default(),
         };
         self.0.put((user.clone(), receipt.conversation_id), new)
     }

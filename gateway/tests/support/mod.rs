@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod binary;
 pub mod client;
 pub mod core;
+pub mod sockjs;
+pub mod stomp;
 pub mod tokens;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -20,7 +23,7 @@ use chatcluster_transport::{
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use self::{client::Client, core::Core, tokens::Issuer};
+use self::{client::Client, core::Core, stomp::Stomp, tokens::Issuer};
 
 pub const SERVICE_TOKEN: &str = "service-token";
 
@@ -51,6 +54,8 @@ pub struct Platform {
     pub streams: MemoryStreams,
     pub log: Arc<Log>,
     pub address: SocketAddr,
+    /// Where STOMP is spoken over plain TCP, if it is.
+    pub stomp: Option<SocketAddr>,
     pub issuer: Issuer,
     pub shutdown: Shutdown,
     pub gateway: JoinHandle<anyhow::Result<()>>,
@@ -82,8 +87,9 @@ impl Platform {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gateway = Gateway::start(options, parts, shutdown.clone()).unwrap();
+        let stomp = gateway.stomp_address();
         let gateway = tokio::spawn(gateway.serve(listener));
-        let platform = Self { core, streams, log, address, issuer, shutdown, gateway };
+        let platform = Self { core, streams, log, address, stomp, issuer, shutdown, gateway };
         platform.ready().await;
         platform
     }
@@ -102,9 +108,7 @@ impl Platform {
 
     /// A metric's value, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics").await.text().await.unwrap();
-        let ours = |line: &&str| line.starts_with(&format!("chatcluster_gateway_{name}"));
-        text.lines().filter(ours).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        metric(self.address, name).await
     }
 
     /// A connected client of `user`.
@@ -119,12 +123,31 @@ impl Platform {
         client
     }
 
+    /// A client of `user` that speaks STOMP 1.2.
+    pub async fn stomp(&self, user: &str) -> Stomp {
+        self.stomp_from(user, "").await
+    }
+
+    /// The same, from a position on.
+    pub async fn stomp_from(&self, user: &str, position: &str) -> Stomp {
+        let mut client = Stomp::open(&self.url()).await;
+        client.connect(&self.issuer.token(user), &[("position", position)]).await;
+        client
+    }
+
     /// Until all of the user's sessions are registered, so that the stand-in for the worker routes to them.
     pub async fn registered(&self, user: &str, count: usize) {
         let user = [user.parse().unwrap()];
         let registry = self.streams.registry();
         eventually("registered", async || registry.connections(&user).await.unwrap()[0].len() == count).await;
     }
+}
+
+/// A metric of the gateway at this address, summed over its labels.
+pub async fn metric(address: SocketAddr, name: &str) -> f64 {
+    let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let ours = |line: &&str| line.starts_with(&format!("chatcluster_gateway_{name}"));
+    text.lines().filter(ours).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 /// Waits until the condition holds.

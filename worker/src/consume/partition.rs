@@ -66,6 +66,10 @@ impl Pipeline {
         while queue.recv_many(&mut batch, usize::from(self.options.fanout_batch)).await > 0 {
             let count = batch.len();
             let last = batch.last().map_or(-1, |record: &Record| record.offset);
+            #[cfg(feature = "plants")]
+            if chatcluster_service::plants::planted("offset-before-xadd") {
+                control.finished(partition, last);
+            }
             self.process(&batch, &mut members).await;
             control.finished(partition, last);
             depth.taken(count, self.queue(), || control.resume(partition));

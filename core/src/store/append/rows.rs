@@ -47,12 +47,18 @@ fn messages(script: &mut Script, sends: &[NewMessage], plan: &Plan) {
             let send = &sends[*index];
             let attachments = (!send.attachment_ids.is_empty())
                 .then(|| serde_json::to_string(&send.attachment_ids).unwrap_or_default());
+            let client_msg_id = send.client_msg_id.as_str().into();
+            #[cfg(feature = "plants")]
+            let client_msg_id = match chatcluster_service::plants::planted("no-idempotence") {
+                true => format!("{}~{}", send.client_msg_id, stored.message_id).into(),
+                false => client_msg_id,
+            };
             [
                 stored.message_id.as_str().into(),
                 stored.conversation_id.as_str().into(),
                 signed(stored.seq).into(),
                 send.sender_id.as_str().into(),
-                send.client_msg_id.as_str().into(),
+                client_msg_id,
                 send.content.as_str().into(),
                 send.thread_root_id.as_ref().map(MessageId::as_str).into(),
                 attachments.into(),

@@ -1,10 +1,13 @@
 //! What answers have in common: CORS, caching, the cookie, and refusals.
 
 use axum::response::{IntoResponse, Response};
+use chatcluster_contracts::problem::Problem;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::Origins;
-use crate::protocol::sockjs::route::Base;
+use crate::{
+    listen::{Origins, web},
+    protocol::sockjs::route::Base,
+};
 
 pub(super) const TEXT: &str = "text/plain; charset=UTF-8";
 
@@ -17,8 +20,10 @@ pub(super) fn text(status: StatusCode, text: &str) -> Response {
     (status, [(header::CONTENT_TYPE, TEXT), nosniff], text.to_owned()).into_response()
 }
 
-pub(super) fn unavailable(why: &str) -> Response {
-    with(text(StatusCode::SERVICE_UNAVAILABLE, why), [(header::RETRY_AFTER, "5")])
+pub(super) fn problem(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let answer = web::problem(status, problem);
+    if status == StatusCode::SERVICE_UNAVAILABLE { with(answer, [(header::RETRY_AFTER, "5")]) } else { answer }
 }
 
 pub(super) fn method_not_allowed(methods: &[Method]) -> Response {

@@ -5,6 +5,7 @@
 //! session does with messages is its [`Service`]'s business.
 
 mod answers;
+pub(crate) mod hixie76;
 mod pages;
 mod receive;
 mod send;
@@ -24,12 +25,11 @@ use axum::{
     routing::any,
 };
 use http::{Method, StatusCode};
-pub use sessions::{Departure, Full, Opening, Service, Session, Taken};
-pub use settings::{Origins, Settings};
+pub(crate) use sessions::{Departure, Opening, Service, Session, Taken};
+pub(crate) use settings::Settings;
 use store::Store;
 
 use crate::protocol::sockjs::{
-    iframe::{BadClientUrl, Page},
     route::{Base, Inlet, Route},
     transport::Transport,
 };
@@ -38,26 +38,21 @@ use crate::protocol::sockjs::{
 struct Shared<S: Service> {
     base: Base,
     settings: Settings,
-    page: Page,
     store: Arc<Store<S>>,
 }
 
 /// Everything under `base`, at absolute paths: for merging into a port's router. Nothing is upgraded to a
 /// WebSocket here: a request that comes this far is told what is wrong with it.
-pub fn router<S: Service>(base: Base, service: S, settings: Settings) -> Result<Router, BadClientUrl> {
-    let page = Page::new(&settings.client_url)?;
+pub(crate) fn router<S: Service>(base: Base, service: S, settings: Settings) -> Router {
     let store = Store::new(service, settings.max_sessions, settings.disconnect);
     let path = base.path().to_owned();
-    let shared = Arc::new(Shared { base, settings, page, store });
+    let shared = Arc::new(Shared { base, settings, store });
     let handler = any(handle::<S>);
     let mut router = Router::new();
     if !path.is_empty() {
         router = router.route(&path, handler.clone());
     }
-    Ok(router
-        .route(&format!("{path}/"), handler.clone())
-        .route(&format!("{path}/{{*rest}}"), handler)
-        .with_state(shared))
+    router.route(&format!("{path}/"), handler.clone()).route(&format!("{path}/{{*rest}}"), handler).with_state(shared)
 }
 
 async fn handle<S: Service>(State(shared): State<Arc<Shared<S>>>, request: Request) -> Response {
@@ -76,7 +71,7 @@ async fn handle<S: Service>(State(shared): State<Arc<Shared<S>>>, request: Reque
     }
     match route {
         Route::Greeting => pages::greeting(),
-        Route::IFrame => pages::iframe(&shared.page, &shared.settings.origins, request.headers()),
+        Route::IFrame => pages::iframe(&shared.settings, request.headers()),
         Route::WebSocket(_) => pages::not_upgraded(request.headers()),
         Route::Info => cors.allow(answers::uncached(pages::info(&shared.base))),
         Route::Receive(transport, id) => {

@@ -3,8 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Origins, answers};
-use crate::protocol::sockjs::{iframe::Page, info, route::Base};
+use super::{Settings, answers};
+use crate::{
+    listen::Origins,
+    protocol::sockjs::{info, route::Base},
+};
 
 pub(super) fn greeting() -> Response {
     answers::text(StatusCode::OK, "Welcome to SockJS!\n")
@@ -15,7 +18,10 @@ pub(super) fn info(base: &Base) -> Response {
     ([(header::CONTENT_TYPE, "application/json; charset=UTF-8")], document).into_response()
 }
 
-pub(super) fn iframe(page: &Page, origins: &Origins, headers: &HeaderMap) -> Response {
+pub(super) fn iframe(settings: &Settings, headers: &HeaderMap) -> Response {
+    let Some(page) = &settings.page else {
+        return answers::text(StatusCode::NOT_FOUND, "no client script is set for this page");
+    };
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut answer = if known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == page.etag)) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -25,15 +31,19 @@ pub(super) fn iframe(page: &Page, origins: &Origins, headers: &HeaderMap) -> Res
     if let Ok(etag) = HeaderValue::from_str(&page.etag) {
         answer.headers_mut().insert(header::ETAG, etag);
     }
-    limit_frames(&mut answer, origins);
+    limit_frames(&mut answer, &settings.origins);
     answers::cached(answer)
 }
 
 /// A page of this host in a frame speaks with this host's origin for whoever holds the frame: that must be one who may
 /// connect anyway.
 pub(super) fn limit_frames(answer: &mut Response, origins: &Origins) {
-    let Origins::Listed(listed) = origins else { return };
-    let policy = format!("frame-ancestors 'self' {}", listed.join(" "));
+    let listed = match origins {
+        Origins::Any => return,
+        Origins::OwnHost => "",
+        Origins::Listed(listed) => &listed.join(" "),
+    };
+    let policy = format!("frame-ancestors 'self' {listed}");
     let policy = HeaderValue::from_str(policy.trim_end());
     let policy = policy.unwrap_or(HeaderValue::from_static("frame-ancestors 'self'"));
     answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -48,7 +48,7 @@ pub(super) async fn receive<S: Service>(
     match shared.store.attach(id, &opening).await {
         Attach::Receiver(receiver) => waiting = Some(Frames::new(receiver, settings.heartbeat)),
         Attach::Refused(frame) => refused = Some(frame),
-        Attach::Full(full) => return answers::unavailable(&full.to_string()),
+        Attach::NotOpened(problem) => return answers::problem(&problem),
     }
     let body = if transport.is_streaming() {
         let mut ready: VecDeque<Bytes> = carrier.prelude().into_iter().collect();

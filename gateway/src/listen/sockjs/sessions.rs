@@ -9,32 +9,29 @@ use std::{
     task::{Context, Poll},
 };
 
+use chatcluster_contracts::problem::Problem;
 use http::HeaderMap;
 
 use crate::protocol::sockjs::frames::{Close, Message};
 
 /// Opens sessions.
-pub trait Service: Send + Sync + 'static {
+pub(crate) trait Service: Send + Sync + 'static {
     type Session: Session;
 
-    /// A client received under an unknown session id for the first time. Must not block: others wait for it.
-    fn open(&self, opening: &Opening<'_>) -> Result<Self::Session, Full>;
+    /// A client wants to receive under an unknown session id. A session that another request opened meanwhile is gone at
+    /// once.
+    fn open(&self, opening: &Opening<'_>) -> impl Future<Output = Result<Self::Session, Problem>> + Send;
 }
 
 /// The request that opens a session.
 #[derive(Debug, Clone, Copy)]
-pub struct Opening<'a> {
-    pub peer: Option<SocketAddr>,
-    pub headers: &'a HeaderMap,
+pub(crate) struct Opening<'a> {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) headers: &'a HeaderMap,
 }
 
-/// No session can be opened now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many sessions; try again")]
-pub struct Full;
-
 /// One session, shared by the requests that carry it.
-pub trait Session: Send + Sync + 'static {
+pub(crate) trait Session: Send + Sync + 'static {
     /// Gives the client's messages to the session, in their order. Waits while it cannot take more: the client is answered
     /// after that, and sends no more before. What comes after the session's end is dropped.
     fn post(&self, messages: Vec<String>) -> impl Future<Output = ()> + Send;
@@ -44,13 +41,14 @@ pub trait Session: Send + Sync + 'static {
     /// whenever it is asked for.
     fn poll_take(&self, context: &mut Context<'_>, max_bytes: usize, into: &mut Vec<Message>) -> Poll<Taken>;
 
-    /// The client is gone, and nobody will take anything any more. Not called when the session ended by itself.
+    /// The client is gone, and nobody will take anything any more. A session that ended by itself hears it only if its client
+    /// never came to learn that.
     fn gone(&self, why: Departure);
 }
 
 /// What became of [`Session::poll_take`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     Messages,
     /// The session is over.
     Closed(Close),
@@ -58,7 +56,7 @@ pub enum Taken {
 
 /// How a client left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
+pub(crate) enum Departure {
     /// It did not come to receive for too long.
     Silent,
     /// Its connection broke while it received: what it was sent last may be lost.

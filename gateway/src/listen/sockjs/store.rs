@@ -7,10 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use chatcluster_contracts::problem::{Code, Problem};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::timeout};
 
-use super::sessions::{Departure, Full, Opening, Service, Session};
+use super::sessions::{Departure, Opening, Service, Session};
 use crate::protocol::sockjs::frames::Close;
 
 /// A client that breaks off a request and sends the next may be faster than the news of its connection's end. The next
@@ -49,7 +50,7 @@ pub(super) enum Attach<S: Session> {
     Receiver(Receiver<S>),
     /// Only this close frame.
     Refused(Bytes),
-    Full(Full),
+    NotOpened(Problem),
 }
 
 impl<S: Service> Store<S> {
@@ -65,9 +66,9 @@ impl<S: Service> Store<S> {
     pub(super) async fn attach(self: &Arc<Self>, id: &str, opening: &Opening<'_>) -> Attach<S::Session> {
         let mut patient = true;
         loop {
-            let entry = match self.find_or_open(id, opening) {
+            let entry = match self.find_or_open(id, opening).await {
                 Ok(entry) => entry,
-                Err(full) => return Attach::Full(full),
+                Err(problem) => return Attach::NotOpened(problem),
             };
             let changed = entry.changed.notified();
             {
@@ -93,14 +94,28 @@ impl<S: Service> Store<S> {
         }
     }
 
-    fn find_or_open(self: &Arc<Self>, id: &str, opening: &Opening<'_>) -> Result<Arc<Entry<S::Session>>, Full> {
+    async fn find_or_open(
+        self: &Arc<Self>,
+        id: &str,
+        opening: &Opening<'_>,
+    ) -> Result<Arc<Entry<S::Session>>, Problem> {
+        {
+            let entries = self.entries.lock();
+            if let Some(entry) = entries.get(id) {
+                return Ok(entry.clone());
+            }
+            if entries.len() >= self.max_sessions {
+                return Err(Problem::new(Code::Unavailable, "too many sessions; try again"));
+            }
+        }
+        let session = self.service.open(opening).await?;
         let mut entries = self.entries.lock();
-        let full = entries.len() >= self.max_sessions;
         match entries.entry(id.into()) {
-            hash_map::Entry::Occupied(found) => Ok(found.get().clone()),
-            hash_map::Entry::Vacant(_) if full => Err(Full),
+            hash_map::Entry::Occupied(found) => {
+                session.gone(Departure::Silent);
+                Ok(found.get().clone())
+            }
             hash_map::Entry::Vacant(place) => {
-                let session = self.service.open(opening)?;
                 let entry = Arc::new(Entry { session, state: Mutex::default(), changed: Notify::const_new() });
                 place.insert(entry.clone());
                 tokio::spawn(self.clone().keep(id.into(), entry.clone()));

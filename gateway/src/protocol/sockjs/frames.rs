@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chatcluster_contracts::close::CloseReason;
 
 use super::escape;
@@ -51,12 +51,17 @@ impl Message {
         Self(frame.into())
     }
 
+    /// What [`frame`](Self::frame) gave, or [`append`] made of several: these are one from now on.
+    pub fn of(frame: Bytes) -> Self {
+        Self(frame)
+    }
+
     /// The frame; over WebSocket it is the payload of a text message.
     pub fn frame(&self) -> &Bytes {
         &self.0
     }
 
-    /// The JSON string, quotes included.
+    /// The JSON strings, quotes included.
     fn element(&self) -> &[u8] {
         &self.0[2..self.0.len() - 1]
     }
@@ -64,6 +69,16 @@ impl Message {
 
 const MESSAGE_START: &[u8] = b"a[\"";
 const MESSAGE_END: &[u8] = b"\"]";
+
+/// Adds the messages of a frame to those of `frames`, which is a frame itself, or empty.
+pub fn append(frames: &mut BytesMut, frame: &[u8]) {
+    if frames.is_empty() {
+        return frames.extend_from_slice(frame);
+    }
+    frames.truncate(frames.len() - 1);
+    frames.extend_from_slice(b",");
+    frames.extend_from_slice(frame.get(2..).unwrap_or_default());
+}
 
 /// Several messages in one frame, in their order.
 pub fn array(messages: &[Message]) -> Bytes {

@@ -125,7 +125,7 @@ impl Connect {
             host: text("host"),
             login: text("login"),
             resume: match headers.get("position").filter(|position| !position.is_empty()) {
-                Some(position) => position::decode(position).map_err(|_| ConnectRefused::Position)?,
+                Some(positions) => resume(positions)?,
                 None => Resume::new(),
             },
             passcode: text("passcode"),
@@ -153,6 +153,18 @@ fn negotiate(accept_version: Option<&str>) -> Result<Version, ConnectRefused> {
         .filter_map(|version| Version::parse(version.trim()))
         .max()
         .ok_or(ConnectRefused::NoCommonVersion)
+}
+
+/// One position, or several separated by commas: of each conversation the highest seq counts.
+fn resume(positions: &str) -> Result<Resume, ConnectRefused> {
+    let mut all = Resume::new();
+    for position in positions.split(',') {
+        for (conversation, seq) in position::decode(position.trim()).map_err(|_| ConnectRefused::Position)? {
+            let known = all.entry(conversation).or_insert(seq);
+            *known = seq.max(*known);
+        }
+    }
+    Ok(all)
 }
 
 /// Clients write the name of the HTTP header as they like, and some leave the scheme away.
@@ -231,5 +243,7 @@ mod tests {
         assert_eq!(connected.resume.len(), 1);
         assert!(!format!("{connected:?}").contains("s3cret"));
         assert_eq!(connect(&[("position", "9;x")]), Err(ConnectRefused::Position));
+        let merged = connect(&[("position", "1;c1=7;c2=1, 1;c1=5;c3=2,1;c2=4")]).unwrap().resume;
+        assert_eq!(position::encode(&merged), "1;c1=7;c2=4;c3=2");
     }
 }

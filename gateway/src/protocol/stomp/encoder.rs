@@ -23,7 +23,7 @@ pub struct Connected<'a> {
 /// CONNECTED is never escaped (chapter "Value Encoding"), so that a client of any version reads it.
 pub fn connected(frame: &Connected<'_>) -> Bytes {
     let mut out = start("CONNECTED");
-    let mut header = |name: &str, value: &str| put_header(&mut out, Version::V1_0, name, value);
+    let mut header = |name: &str, value: &str| write_header(&mut out, Version::V1_0, name, value);
     header("version", frame.version.as_str());
     header("heart-beat", &frame.heart_beat.to_string());
     header("server", frame.server);
@@ -34,10 +34,13 @@ pub fn connected(frame: &Connected<'_>) -> Bytes {
     end(out, b"")
 }
 
-/// The frame that asked for the receipt `id` was done.
-pub fn receipt(version: Version, id: &str) -> Bytes {
+/// The frame that asked for the receipt `id` was done; `headers` say what came of it.
+pub fn receipt(version: Version, id: &str, headers: &[(&str, &str)]) -> Bytes {
     let mut out = start("RECEIPT");
-    put_header(&mut out, version, "receipt-id", id);
+    write_header(&mut out, version, "receipt-id", id);
+    for (name, value) in headers {
+        write_header(&mut out, version, name, value);
+    }
     end(out, b"")
 }
 
@@ -56,7 +59,7 @@ pub struct ErrorFrame<'a> {
 /// Before CONNECTED the version is [`Version::V1_0`]: the client does not expect escapes yet.
 pub fn error(version: Version, frame: &ErrorFrame<'_>) -> Bytes {
     let mut out = start("ERROR");
-    let mut header = |name: &str, value: &str| put_header(&mut out, version, name, value);
+    let mut header = |name: &str, value: &str| write_header(&mut out, version, name, value);
     header("message", frame.message);
     if let Some(id) = frame.receipt_id {
         header("receipt-id", id);
@@ -73,7 +76,8 @@ pub fn error(version: Version, frame: &ErrorFrame<'_>) -> Bytes {
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     pub destination: &'a str,
-    pub message_id: &'a str,
+    /// `None`: it differs per subscription and stands in the prefix.
+    pub message_id: Option<&'a str>,
     pub content_type: Option<&'a str>,
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a [u8],
@@ -81,7 +85,7 @@ pub struct Message<'a> {
 
 impl Message<'_> {
     fn is_plain(&self) -> bool {
-        [self.destination, self.message_id, self.content_type.unwrap_or_default()]
+        [self.destination, self.message_id.unwrap_or_default(), self.content_type.unwrap_or_default()]
             .into_iter()
             .chain(self.headers.iter().flat_map(|(name, value)| [*name, *value]))
             .all(escape::is_plain)
@@ -89,11 +93,13 @@ impl Message<'_> {
 
     fn encode(&self, version: Version) -> Bytes {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-        let mut out =
-            Vec::with_capacity(128 + self.destination.len() + self.message_id.len() + headers + self.body.len());
-        let mut header = |name: &str, value: &str| put_header(&mut out, version, name, value);
+        let id = self.message_id.map_or(0, str::len);
+        let mut out = Vec::with_capacity(128 + self.destination.len() + id + headers + self.body.len());
+        let mut header = |name: &str, value: &str| write_header(&mut out, version, name, value);
         header("destination", self.destination);
-        header("message-id", self.message_id);
+        if let Some(id) = self.message_id {
+            header("message-id", id);
+        }
         if let Some(content_type) = self.content_type {
             header("content-type", content_type);
         }
@@ -146,10 +152,10 @@ pub fn prefix(version: Version, subscription: Option<&str>, ack: Option<&str>) -
 pub fn write_prefix(out: &mut impl BufMut, version: Version, subscription: Option<&str>, ack: Option<&str>) {
     out.put_slice(b"MESSAGE\n");
     if let Some(subscription) = subscription {
-        put_header(out, version, "subscription", subscription);
+        write_header(out, version, "subscription", subscription);
     }
     if let Some(ack) = ack {
-        put_header(out, version, "ack", ack);
+        write_header(out, version, "ack", ack);
     }
 }
 
@@ -160,8 +166,8 @@ fn start(command: &str) -> Vec<u8> {
     out
 }
 
-/// A colon in a name cannot be said in 1.0: such a header is left out.
-fn put_header(out: &mut impl BufMut, version: Version, name: &str, value: &str) {
+/// One more header after a [`prefix`]. A colon in a name cannot be said in 1.0: such a header is left out.
+pub fn write_header(out: &mut impl BufMut, version: Version, name: &str, value: &str) {
     if version == Version::V1_0 && name.contains(':') {
         return;
     }
@@ -207,14 +213,14 @@ mod tests {
             &error(Version::V1_2, &frame)[..],
             b"ERROR\nmessage:a\\c b\nreceipt-id:r1\ncode:forbidden\ncontent-type:text/plain\ncontent-length:2\n\nno\0"
         );
-        assert_eq!(&receipt(Version::V1_0, "r1")[..], b"RECEIPT\nreceipt-id:r1\n\n\0");
+        assert_eq!(&receipt(Version::V1_0, "r1", &[("seq", "7")])[..], b"RECEIPT\nreceipt-id:r1\nseq:7\n\n\0");
     }
 
     #[test]
     fn a_message_is_a_prefix_and_a_shared_tail() {
         let message = Message {
             destination: "/topic/conversations.c1",
-            message_id: "c1/7",
+            message_id: Some("c1/7"),
             content_type: Some("application/json"),
             headers: &[("position", "p")],
             body: b"{\0}",

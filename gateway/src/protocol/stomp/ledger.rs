@@ -132,6 +132,11 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// What waits, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flat_map(|entries| &entries.waiting).map(|entry| &entry.item)
+    }
+
     /// Messages that wait.
     pub fn len(&self) -> usize {
         self.0.as_deref().map_or(0, |entries| entries.waiting.len())
@@ -182,6 +187,7 @@ mod tests {
         assert_eq!(ledger.settle(&ack("3"), &all, is), Err(UnknownAck));
         assert_eq!(ledger.settle(&ack("1"), &all, is), Err(UnknownAck));
         assert_eq!(ledger.deliver(a, AckMode::Client, "a5", MAX).unwrap().to_string(), "5");
+        assert_eq!(ledger.iter().copied().collect::<Vec<_>>(), ["b2", "a4", "a5"]);
         assert_eq!(ledger.forget(a), ["a4", "a5"]);
         assert_eq!(ledger.len(), 1);
     }

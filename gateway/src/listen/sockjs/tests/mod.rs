@@ -12,12 +12,13 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
+use chatcluster_contracts::problem::Problem;
 use futures_util::StreamExt;
 use http::{HeaderMap, Request, StatusCode};
 use parking_lot::Mutex;
 use tower::ServiceExt;
 
-use super::{Departure, Full, Opening, Service, Session, Settings, Taken, router};
+use super::{Departure, Opening, Service, Session, Settings, Taken, router};
 use crate::protocol::sockjs::{
     frames::{Close, Message},
     route::Base,
@@ -42,7 +43,7 @@ struct Inside {
 impl Service for Echo {
     type Session = Self;
 
-    fn open(&self, _: &Opening<'_>) -> Result<Self, Full> {
+    async fn open(&self, _: &Opening<'_>) -> Result<Self, Problem> {
         let mut inside = self.0.lock();
         inside.opened += 1;
         inside.over = false;
@@ -84,7 +85,7 @@ struct Client {
 impl Client {
     fn new(base: Base, settings: Settings) -> Self {
         let echo = Echo::default();
-        Self { router: router(base, echo.clone(), settings).unwrap(), echo }
+        Self { router: router(base, echo.clone(), settings), echo }
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {

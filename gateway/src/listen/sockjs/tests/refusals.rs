@@ -4,8 +4,8 @@ use http::{StatusCode, header};
 
 use super::{Client, client};
 use crate::{
-    listen::sockjs::{Origins, Settings},
-    protocol::sockjs::route::Base,
+    listen::{Origins, sockjs::Settings},
+    protocol::sockjs::{iframe::Page, route::Base},
 };
 
 #[tokio::test]
@@ -26,7 +26,8 @@ async fn sessions_and_payloads_are_bounded() {
 #[tokio::test]
 async fn pages_of_other_origins_are_refused_and_allowed_ones_named() {
     let origins = Origins::Listed(vec!["https://app.example".to_owned()]);
-    let client = Client::new(Base::new("/s"), Settings { origins, ..Settings::default() });
+    let page = Some(Page::new("/sockjs.js").unwrap());
+    let client = Client::new(Base::new("/s"), Settings { origins, page, ..Settings::default() });
     for (method, path) in
         [("OPTIONS", "/s/0/a/xhr"), ("POST", "/s/0/a/xhr"), ("GET", "/s/info"), ("GET", "/s/iframe.html")]
     {
@@ -69,5 +70,7 @@ async fn wrong_methods_and_failed_upgrades_are_told_so() {
     let cut = [("upgrade", "WebSocket"), ("connection", "close")];
     assert_eq!(client.ask("GET", "/s/websocket", &cut, "").await.text().await, "\"Connection\" must be \"Upgrade\".");
     let off = Client::new(Base::new("/s").without_websocket(), Settings::default());
-    assert_eq!(off.ask("GET", "/s/0/a/websocket", &[], "").await.status, StatusCode::NOT_FOUND);
+    for nothing in ["/s/0/a/websocket", "/s/iframe.html"] {
+        assert_eq!(off.ask("GET", nothing, &[], "").await.status, StatusCode::NOT_FOUND, "{nothing}");
+    }
 }

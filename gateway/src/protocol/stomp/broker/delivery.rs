@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::BufMut;
 
 use super::{
     super::{
@@ -30,27 +30,30 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The MESSAGE frame for a subscription whose id is `subscription`. The sender's own headers are in it.
-    pub fn encode(&self, version: Version, subscription: Option<&str>) -> Bytes {
-        let tag = self.tag.to_string();
+    /// What all who receive the message share. The sender's own headers are in it; the `message-id` is not.
+    pub fn body(&self) -> MessageBody {
         let sent = &self.message.headers;
         let own = |name: &str| OWN.contains(&name) || name == REDELIVERED.0;
         let mut headers: Vec<_> = sent.iter().filter(|(name, _)| !own(name)).collect();
         if self.redelivered {
             headers.push(REDELIVERED);
         }
-        let body = MessageBody::new(&Message {
+        MessageBody::new(&Message {
             destination: &self.message.destination,
-            message_id: &tag,
+            message_id: None,
             content_type: sent.get("content-type"),
             headers: &headers,
             body: &self.message.body,
-        });
+        })
+    }
+
+    /// What stands before the [`body`](Self::body) for a subscription whose id is `subscription`. Where nothing is
+    /// acknowledged, one `tag` may do for all who receive the message.
+    pub fn write_prefix(&self, out: &mut impl BufMut, version: Version, subscription: Option<&str>, tag: AckId) {
+        let tag = tag.to_string();
         let ack = (self.needs_ack && version == Version::V1_2).then_some(tag.as_str());
-        let mut frame = Vec::with_capacity(64 + body.tail(version).len());
-        encoder::write_prefix(&mut frame, version, subscription, ack);
-        frame.extend_from_slice(body.tail(version));
-        Bytes::from(frame)
+        encoder::write_prefix(out, version, subscription, ack);
+        encoder::write_header(out, version, "message-id", &tag);
     }
 }
 

@@ -54,7 +54,7 @@ proptest! {
         let headers: Vec<_> = names.iter().map(String::as_str).zip(values.iter().map(String::as_str)).collect();
         let shared = MessageBody::new(&Message {
             destination: &destination,
-            message_id: "m:1",
+            message_id: Some("m:1"),
             content_type: Some("application/octet-stream"),
             headers: &headers,
             body: &body,
