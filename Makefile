@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run run-real test test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator torture torture-plants clean
+.PHONY: help run run-real test test-clients test-full test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator torture torture-plants clean
 
 DEFINITIONS := crds/chatcluster.dev_chatclusters.yaml charts/chatcluster/files/crd.yaml
 LISTEN ?= 127.0.0.1:8080
@@ -11,6 +11,9 @@ SEED ?= 1
 DURATION ?= 90
 FAULTS ?= all
 SECONDS_EACH ?= 30
+export SNIPPETS
+# a Node that is recent enough, if scripts/prepare had to fetch one
+export PATH := $(or $(CHATCLUSTER_CACHE),$(HOME)/.cache/chatcluster)/node/node_modules/node/bin:$(PATH)
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +34,16 @@ test: ## All tests, on real servers
 	target/debug/testkit install
 	scripts/chart-check
 	node --test chatcluster/page/tests/*.test.mjs
+	@$(MAKE) --no-print-directory test-clients
 	cargo test --locked --workspace --no-fail-fast
+
+test-clients: ## Our own client with a server killed under it; every snippet of docs/clients.md (SNIPPETS=full: Java too)
+	@scripts/prepare clients
+	cd clients/js && npm ci --silent --no-audit --no-fund && npm run --silent page -- --check && npm test
+	cd clients/snippets && npm ci --silent --no-audit --no-fund && npm test
+
+test-full: ## All tests, and those that need a Java stack
+	@$(MAKE) --no-print-directory test SNIPPETS=full
 
 torture: ## Kill, freeze and cut everything while clients work, then check it all (SEED=1 DURATION=90 FAULTS=all)
 	@scripts/prepare servers

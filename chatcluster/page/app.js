@@ -1,11 +1,13 @@
 // Puts the parts together: who is signed in, which conversation the address names, what is shown.
 
 import { Api } from './api.js';
-import { Connection, backoff } from './connection.js';
+import { Client } from './client/index.js';
 import { byId, el, say, setText } from './dom.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
+import { Status } from './status.js';
 import { Store } from './store.js';
+import { backoff } from './timers.js';
 import { AuthView } from './view-auth.js';
 import { ChatView } from './view-chat.js';
 import { CreateDialog, MembersDialog } from './view-dialogs.js';
@@ -80,13 +82,8 @@ function work(me) {
     api,
     store,
     outbox,
-    connect: (handlers) =>
-      new Connection({
-        ...handlers,
-        open: () => new WebSocket(new URL('/ws', location.href.replace(/^http/u, 'ws'))),
-        isOnline: () => navigator.onLine,
-      }),
-    onState: showStatus,
+    open: (options) => new Client({ ...options, url: '/ws' }),
+    onState: (state) => showStatus(status.take(state)),
     onNotice: notice,
     onMessage: (event) => announce(store, event, chat.openId),
     onSignedOut: () => api.signOut().finally(() => leave('Your session has ended. Please sign in again.')),
@@ -95,6 +92,7 @@ function work(me) {
   const list = new ListView({ store, outbox, onOpen: visit });
   const create = new CreateDialog({ session, onCreated: visit });
   const members = new MembersDialog({ session });
+  const status = new Status({ isOnline: () => navigator.onLine });
   let frame = 0;
 
   function render() {
@@ -208,12 +206,10 @@ function announce(store, event, openId) {
 
 addEventListener('popstate', () => current?.route());
 addEventListener('hashchange', () => current?.route());
-addEventListener('online', () => current?.session.connection.wake());
-addEventListener('offline', () => current?.session.connection.lost());
 addEventListener('focus', () => current?.seen());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState !== 'visible') return;
-  current?.session.connection.wake();
+  current?.session.client?.wake();
   current?.seen();
 });
 

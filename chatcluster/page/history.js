@@ -1,68 +1,38 @@
-// Reads the log by REST: what is missing before events that came too early, and older pages.
+// Reads the log by REST: what was missed and is not handed out any more, and older pages.
 
 import { ApiError } from './api.js';
-import { backoff } from './connection.js';
 
 export const PAGE = 50;
 /** A hole up to this long is fetched event by event; a longer one starts the timeline anew. */
 const FILL_LIMIT = 500;
 const FILL_PAGE = 200;
-const FILL_ATTEMPTS = 8;
 
 export class History {
-  #filling = new Set();
   #paging = new Map();
 
-  /** `onEvents(conversation, events)` gets what became due; `onSkipped(conversation)` hears of a timeline begun anew. */
-  constructor({ api, store, timers, onEvents, onSkipped }) {
+  /** `onEvent(conversation, event)` gets what was missed; `onSkipped(conversation)` hears of a timeline begun anew. */
+  constructor({ api, store, onEvent, onSkipped }) {
     this.api = api;
     this.store = store;
-    this.timers = timers;
-    this.onEvents = onEvents;
+    this.onEvent = onEvent;
     this.onSkipped = onSkipped;
   }
 
-  /** Fetches until nothing is missing. One loop a conversation; failures are tried again, later and later. */
-  async fill(id, attempt = 0) {
-    if (this.#filling.has(id)) return;
-    this.#filling.add(id);
-    let again = false;
-    try {
-      while (this.store.get(id)?.sequence.hasGap && !again) again = !(await this.#fillPage(this.store.get(id)));
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      again = error.isOffline || error.status === 429;
-    } finally {
-      this.#filling.delete(id);
-    }
-    if (!again || attempt >= FILL_ATTEMPTS) return;
-    this.timers.set(`fill ${id}`, backoff(attempt + 1), () => this.fill(id, attempt + 1));
-  }
-
-  /** True when the page brought the conversation further. */
-  async #fillPage(conversation) {
-    const { id, sequence } = conversation;
-    const events = await this.api.events(id, { after: sequence.position, limit: FILL_PAGE });
-    if (this.store.get(id) !== conversation) return true;
-    const before = sequence.position;
-    // what the log no longer holds, or never held for this reader, will not come
-    if (events.length > 0 && events[0].seq > before + 1) this.#skip(conversation, events[0].seq - 1);
-    for (const event of events) this.onEvents(conversation, this.store.offer(event));
-    return sequence.position > before;
-  }
-
-  /** RESYNC: the server will not send `from..=head`. */
-  resync(conversation, head) {
-    if (head - conversation.sequence.position <= FILL_LIMIT) {
-      conversation.sequence.note(head);
-      this.fill(conversation.id);
-    } else {
-      this.#skip(conversation, head);
+  /** The client will not hand out what is up to `to`: read it here, or begin anew where that is too much. */
+  async missed(conversation, to) {
+    if (to - conversation.position > FILL_LIMIT) this.#skip(conversation, to);
+    while (this.store.get(conversation.id) === conversation && conversation.position < to) {
+      const events = await this.api.events(conversation.id, { after: conversation.position, limit: FILL_PAGE });
+      const first = events.find(({ seq }) => seq > conversation.position)?.seq;
+      // what the log no longer holds, or never held for this reader, will not come
+      if (first === undefined || first > to) this.#skip(conversation, to);
+      else if (first > conversation.position + 1) this.#skip(conversation, first - 1);
+      for (const event of events) if (event.seq <= to) this.onEvent(conversation, event);
     }
   }
 
   #skip(conversation, seq) {
-    this.onEvents(conversation, this.store.skipTo(conversation, seq));
+    this.store.skipTo(conversation, seq);
     this.onSkipped(conversation);
   }
 

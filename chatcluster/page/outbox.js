@@ -27,7 +27,6 @@ export class Outbox {
       content,
       createdAt: new Date(this.now()).toISOString(),
       state: 'pending',
-      attempts: 0,
     };
     this.#items.set(item.clientMsgId, item);
     this.#save();
@@ -57,7 +56,7 @@ export class Outbox {
   }
 
   retry(clientMsgId) {
-    this.#change(clientMsgId, { state: 'pending', error: undefined, attempts: 0 });
+    this.#change(clientMsgId, { state: 'pending', error: undefined });
   }
 
   /** The message is in the log, or is given up. */
@@ -94,7 +93,7 @@ export class Outbox {
       if (owner !== this.#owner) return;
       for (const item of items) {
         // an acknowledged one is in the log, and the log is read anew
-        if (item.state !== 'sent') this.#items.set(item.clientMsgId, { ...item, attempts: 0 });
+        if (item.state !== 'sent') this.#items.set(item.clientMsgId, item);
       }
     } catch {
       this.#storage.removeItem(KEY);

@@ -1,148 +1,127 @@
-// One signed-in person at work: hands every frame to the part that understands it, and keeps the list of conversations
-// and the people in them. No DOM.
+// One signed-in person at work: hands what the client hears to the part that understands it, and keeps the list of
+// conversations and the people in them. No DOM.
 
 import { ApiError } from './api.js';
-import { backoff } from './connection.js';
 import { History, PAGE } from './history.js';
 import { Sending } from './sending.js';
 import { Signals } from './signals.js';
 import { sentence } from './text.js';
-import { Timers } from './timers.js';
+import { Timers, backoff } from './timers.js';
 
-/** Events kept of conversations that are not in the list yet. */
-const STRAY_LIMIT = 1000;
 const LIST_ATTEMPTS = 8;
 const PREVIEWS_AT_ONCE = 4;
 
 export class Session {
   #timers = new Timers();
-  #strays = [];
   #asked = new Set();
   #listing = null;
   #isStopped = false;
   #isPreviewing = false;
+  #open;
+  client = null;
 
   /**
-   * `connect(handlers)` makes the connection; `onMessage(event)` gets every new message of somebody else;
-   * `onNotice(text)` tells the person something in passing.
+   * `open(options)` makes the client; `onState(state)` gets its states; `onMessage(event)` gets every new message of
+   * somebody else; `onNotice(text)` tells the person something in passing.
    */
-  constructor({ api, store, outbox, connect, onState = noop, onMessage = noop, onNotice = noop, onSignedOut = noop }) {
+  constructor({ api, store, outbox, open, onState = noop, onMessage = noop, onNotice = noop, onSignedOut = noop }) {
     this.api = api;
     this.store = store;
     this.outbox = outbox;
+    this.#open = open;
+    this.onState = onState;
     this.onMessage = onMessage;
     this.onNotice = onNotice;
-    this.connection = connect({
-      token: (options) => api.token(options),
-      resume: () => store.resume(),
-      onFrame: (frame) => this.#receive(frame),
-      onState,
-      onRefused: onSignedOut,
-    });
-    const parts = { api, store, outbox, connection: this.connection, timers: this.#timers };
+    this.onSignedOut = onSignedOut;
+    const parts = { api, store, outbox, client: () => this.client, timers: this.#timers };
     this.sending = new Sending(parts);
     this.signals = new Signals(parts);
     this.history = new History({
       ...parts,
-      onEvents: (conversation, events) => this.#handled(conversation, events),
+      onEvent: (conversation, event) => this.#apply(conversation, event),
       onSkipped: (conversation) => this.#skipped(conversation),
     });
   }
 
-  /** The list comes first, so that the first CONNECT can say where to go on from. */
+  /** The list comes first, so that the client knows where to go on from. */
   async start() {
     try {
       await this.loadList();
     } catch (error) {
-      // CONNECTED asks again
+      // once connected it is asked for again
       if (!(error instanceof ApiError)) throw error;
     }
-    if (!this.#isStopped) this.connection.start();
+    if (this.#isStopped) return;
+    this.client = this.#listen(
+      this.#open({
+        token: ({ refused }) => this.api.token({ force: refused }),
+        resumeFrom: { seqs: this.store.resume() },
+        onEvent: (event) => this.#event(event),
+        onMissed: (range) => this.#missed(range),
+      }),
+    );
+    this.signals.listed();
+    this.client.connect();
+    this.sending.start();
   }
 
   stop() {
     this.#isStopped = true;
-    this.connection.stop();
+    this.client?.close({ waitMs: 0 });
     this.#timers.clearAll();
   }
 
-  // ---- frames
+  // ---- what the client hears
 
-  #receive(frame) {
-    switch (frame.type) {
-      case 'CONNECTED':
-        this.#connected();
-        break;
-      case 'ACK':
-        this.sending.acknowledged(frame);
-        break;
-      case 'ERROR':
-        if (!this.sending.refused(frame)) this.onNotice(sentence(frame.message ?? frame.code));
-        break;
-      case 'TYPING':
-        this.signals.heardTyping(frame);
-        break;
-      case 'STATUS':
-        this.store.takeStatus(frame);
-        break;
-      case 'PRESENCE':
-        this.store.setOnline(frame.userId, frame.online);
-        break;
-      case 'NOTIFICATION':
-        if (frame.notification?.type === 'CONVERSATION_CREATED') this.#loadListSoon();
-        break;
-      case 'RESYNC':
-        this.#resync(frame);
-        break;
-      default:
-        if (typeof frame.seq === 'number' && frame.conversationId) this.#event(frame);
-    }
-  }
-
-  #connected() {
-    this.#loadListSoon();
-    this.sending.connected();
-    this.signals.connected();
-    for (const { id, sequence } of this.store.conversations.values()) {
-      if (sequence.hasGap) this.history.fill(id);
-    }
+  #listen(client) {
+    client.on('state', ({ state, error }) => {
+      if (state === 'connected') this.#loadListSoon();
+      this.onState(state);
+      if (error) this.onSignedOut();
+    });
+    client.on('typing', (frame) => this.signals.heardTyping(frame));
+    client.on('status', (frame) => this.store.takeStatus(frame));
+    client.on('presence', ({ userId, online }) => this.store.setOnline(userId, online));
+    client.on('notification', ({ notification }) => {
+      if (notification.type === 'CONVERSATION_CREATED') this.#loadListSoon();
+    });
+    client.on('refused', ({ code, message }) => this.onNotice(sentence(message ?? code)));
+    client.on('error', (error) => {
+      // that the server is away is said elsewhere
+      if (!(error.cause instanceof ApiError)) console.error(error);
+    });
+    return client;
   }
 
   #event(event) {
     const conversation = this.store.get(event.conversationId);
-    if (!conversation) {
-      if (this.#strays.length < STRAY_LIMIT) this.#strays.push(event);
-      this.#loadListSoon();
-      return;
-    }
-    this.#handled(conversation, this.store.offer(event));
-    if (conversation.sequence.hasGap) this.history.fill(conversation.id);
+    return conversation ? this.#apply(conversation, event) : this.#unlisted(event);
   }
 
-  #resync({ conversationId, head }) {
+  /** The events behind it wait. Where the list cannot be read, the client comes with the event again. */
+  async #unlisted(event) {
+    await this.loadList();
+    const conversation = this.store.get(event.conversationId);
+    if (conversation) this.#apply(conversation, event);
+  }
+
+  async #missed({ conversationId, to }) {
+    if (!this.store.get(conversationId)) await this.loadList();
     const conversation = this.store.get(conversationId);
-    if (conversation) this.history.resync(conversation, head);
-    else this.#loadListSoon();
+    if (conversation && to > conversation.position) await this.history.missed(conversation, to);
   }
 
-  /** Events that were applied to the store, in order. */
-  #handled(conversation, events) {
+  #apply(conversation, event) {
+    if (!this.store.take(conversation, event)) return;
     const me = this.store.me.id;
-    for (const event of events) {
-      if (event.type === 'MESSAGE' && event.senderId === me) this.sending.stored(event.clientMsgId);
-      else if (event.type === 'MESSAGE') this.onMessage(event);
-      if (event.type === 'USER_LEFT' && event.userId === me) {
-        this.#forget(conversation, event.actorId);
-        return;
-      }
-    }
-    if (events.length === 0) return;
-    this.#lookUpPeople(conversation);
-    this.signals.moved(conversation);
+    if (event.type === 'MESSAGE' && event.senderId === me) this.sending.stored(event.clientMsgId);
+    else if (event.type === 'MESSAGE') this.onMessage(event);
+    if (event.type === 'USER_LEFT' && event.userId === me) this.#forget(conversation, event.actorId);
+    else this.#lookUpPeople(conversation);
   }
 
   #skipped(conversation) {
-    this.outbox.removeUpTo(conversation.id, conversation.sequence.position);
+    this.outbox.removeUpTo(conversation.id, conversation.position);
     this.#loadListSoon();
     if (conversation.isOpen) this.loadOlder(conversation.id).catch(noop);
   }
@@ -155,7 +134,7 @@ export class Session {
     const run = (async () => {
       if (previous) await previous.catch(noop);
       this.store.takeList(await this.api.conversations());
-      this.#placeStrays();
+      this.signals.listed();
       for (const conversation of this.store.conversations.values()) this.#lookUpPeople(conversation);
       this.#loadPreviews();
     })();
@@ -179,22 +158,14 @@ export class Session {
     });
   }
 
-  #placeStrays() {
-    const strays = this.#strays;
-    this.#strays = [];
-    for (const event of strays) {
-      if (this.store.get(event.conversationId)) this.#event(event);
-    }
-  }
-
   /** The last messages of conversations whose summaries have none: a few at a time, the latest conversations first. */
   async #loadPreviews() {
     if (this.#isPreviewing) return;
     this.#isPreviewing = true;
-    const waiting = this.store.sorted().filter(({ last, sequence }) => !last && sequence.position > 0);
+    const waiting = this.store.sorted().filter(({ last, position }) => !last && position > 0);
     const worker = async () => {
       for (let next = waiting.shift(); next && !this.#isStopped; next = waiting.shift()) {
-        const [newest] = await this.api.messages(next.id, { before: next.sequence.position + 1, limit: 1 });
+        const [newest] = await this.api.messages(next.id, { before: next.position + 1, limit: 1 });
         if (newest) this.store.takeLast(next, newest);
         this.#lookUpPeople(next);
       }
@@ -258,7 +229,7 @@ export class Session {
   /** The person saw everything up to `seq`. */
   read(id, seq) {
     const conversation = this.store.get(id);
-    if (conversation && this.store.markRead(conversation, seq)) this.signals.moved(conversation);
+    if (conversation && this.store.markRead(conversation, seq)) this.signals.read(id, conversation.readSeq);
   }
 
   send(id, content) {

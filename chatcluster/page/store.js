@@ -1,8 +1,6 @@
 // What the page knows: people, conversations, their timelines. Pure state: no network, no DOM. Whoever shows it listens
 // with `onChange(conversationId | null)`; null is the list itself.
 
-import { Sequence } from './sequence.js';
-
 /** Rows kept of a conversation that nobody looks at. */
 const KEEP_ROWS = 400;
 
@@ -80,7 +78,7 @@ export class Store {
     if (summary.members?.length > 0) this.takeMembers(conversation, summary.members);
     const readSeq = summary.readSeq ?? 0;
     const readElsewhere = known && readSeq > known.readSeq;
-    if (!known || conversation.isStale || (readElsewhere && (summary.lastSeq ?? 0) >= conversation.sequence.position)) {
+    if (!known || conversation.isStale || (readElsewhere && (summary.lastSeq ?? 0) >= conversation.position)) {
       conversation.readSeq = Math.max(conversation.readSeq, readSeq);
       conversation.unread = summary.unread ?? 0;
       if (summary.lastMessage) conversation.last = messageRow(summary.lastMessage);
@@ -106,30 +104,28 @@ export class Store {
     this.changed(id);
   }
 
-  /** Where to go on after a reconnect. */
+  /** The last seq that is known of each conversation. */
   resume() {
-    return Object.fromEntries([...this.conversations].map(([id, { sequence }]) => [id, sequence.position]));
+    return Object.fromEntries([...this.conversations].map(([id, { position }]) => [id, position]));
   }
 
-  /** Takes one event of a known conversation, in any order; returns the events that were due. */
-  offer(event) {
-    const conversation = this.conversations.get(event.conversationId);
-    const due = conversation.sequence.offer(event);
-    for (const next of due) this.#apply(conversation, next);
-    if (due.length > 0) this.#afterEvents(conversation);
-    return due;
+  /** Takes the next event of a conversation; false when the list had brought the conversation further already. */
+  take(conversation, event) {
+    if (event.seq <= conversation.position) return false;
+    conversation.position = event.seq;
+    this.#apply(conversation, event);
+    this.#afterEvents(conversation);
+    return true;
   }
 
-  /** The events up to `seq` will not come: what is shown starts anew after it. Returns the events due after it. */
+  /** The events up to `seq` will not come: what is shown starts anew after it. */
   skipTo(conversation, seq) {
-    const due = conversation.sequence.skipTo(seq);
+    conversation.position = seq;
     conversation.rows = [];
     conversation.floor = seq + 1;
     conversation.isComplete = false;
     conversation.isStale = true;
-    for (const next of due) this.#apply(conversation, next);
     this.#afterEvents(conversation);
-    return due;
   }
 
   #afterEvents(conversation) {
@@ -198,7 +194,7 @@ export class Store {
   addHistory(conversation, { messages, events, floor, isComplete }) {
     const known = new Set(conversation.rows.map((row) => row.seq));
     const older = [...messages.map(messageRow), ...events.map(eventRow)]
-      .filter((row) => !known.has(row.seq) && row.seq <= conversation.sequence.position)
+      .filter((row) => !known.has(row.seq) && row.seq <= conversation.position)
       .sort((a, b) => a.seq - b.seq);
     conversation.rows = [...older, ...conversation.rows].sort((a, b) => a.seq - b.seq);
     conversation.floor = Math.min(conversation.floor, floor);
@@ -278,7 +274,8 @@ function newConversation({ id, lastSeq = 0 }) {
     kind: 'group',
     name: '',
     members: new Set(),
-    sequence: new Sequence(lastSeq),
+    /** The last seq that was applied; everything up to it counts as seen. */
+    position: lastSeq,
     readSeq: 0,
     unread: 0,
     last: null,

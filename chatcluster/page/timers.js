@@ -1,4 +1,11 @@
-// Timers by name: setting one again replaces it, and all of them can be ended at once.
+// Timers by name: setting one again replaces it, and all of them can be ended at once. And how long to wait.
+
+import { fullJitter } from './client/index.js';
+
+/** Milliseconds before the next attempt at something that failed. */
+export function backoff(attempt, random = Math.random) {
+  return fullJitter(attempt, { baseMs: 400, capMs: 20_000 }, random);
+}
 
 export const systemClock = {
   now: () => Date.now(),

@@ -81,7 +81,7 @@ export class ListView {
     }
     const waiting = this.outbox.of(conversation.id).findLast(({ state }) => state !== 'failed');
     if (waiting) return `You: ${waiting.content}`.slice(0, 120);
-    if (!last) return conversation.sequence.head === 0 ? 'No messages yet' : '';
+    if (!last) return conversation.position === 0 ? 'No messages yet' : '';
     const text = last.isDeleted ? 'Message deleted' : last.content;
     const isMine = last.senderId === this.#store.me.id;
     const prefix = isMine ? 'You: ' : kind === 'dm' ? '' : `${this.#store.nameOf(last.senderId)}: `;

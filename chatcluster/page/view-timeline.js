@@ -40,7 +40,7 @@ export class TimelineView {
     this.#conversation = conversation;
     this.#unreadAfter = conversation.unread > 0 ? conversation.readSeq : null;
     this.#isAtEnd = true;
-    this.#newest = conversation.sequence.position;
+    this.#newest = conversation.position;
     this.#unseen = 0;
     this.#list.reconciled = undefined;
     this.#list.replaceChildren();
@@ -104,7 +104,7 @@ export class TimelineView {
     const conversation = this.#conversation;
     if (!conversation || document.visibilityState !== 'visible' || !document.hasFocus() || this.#isLoading) return;
     if (this.#isAtEnd) {
-      this.session.read(conversation.id, conversation.sequence.position);
+      this.session.read(conversation.id, conversation.position);
       return;
     }
     const bottom = this.#scroller.getBoundingClientRect().bottom;
@@ -162,7 +162,7 @@ export class TimelineView {
 
   #countNew(conversation) {
     const fresh = conversation.rows.filter((row) => row.seq > this.#newest && row.kind === 'message');
-    this.#newest = Math.max(this.#newest, conversation.sequence.position);
+    this.#newest = Math.max(this.#newest, conversation.position);
     if (!this.#isAtEnd) this.#unseen += fresh.filter((row) => row.senderId !== this.store.me.id).length;
   }
 

@@ -21,15 +21,34 @@ files!(
     "style.css",
     "api.js",
     "app.js",
-    "connection.js",
+    "client/backoff.js",
+    "client/client.js",
+    "client/clock.js",
+    "client/connection.js",
+    "client/cursors.js",
+    "client/draft.js",
+    "client/errors.js",
+    "client/frames.js",
+    "client/index.js",
+    "client/intake.js",
+    "client/lanes.js",
+    "client/lifeline.js",
+    "client/listeners.js",
+    "client/options.js",
+    "client/outbox.js",
+    "client/persistence.js",
+    "client/receipts.js",
+    "client/sender.js",
+    "client/surroundings.js",
+    "client/typing.js",
     "dom.js",
     "history.js",
     "outbox.js",
     "rows.js",
     "sending.js",
-    "sequence.js",
     "session.js",
     "signals.js",
+    "status.js",
     "store.js",
     "text.js",
     "timers.js",
@@ -65,9 +84,13 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_served() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/page")).unwrap();
-        let mut on_disk: Vec<String> = folder
-            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+        let mut on_disk: Vec<String> = [("", ""), ("/client", "client/")]
+            .into_iter()
+            .flat_map(|(folder, prefix)| {
+                let files = std::fs::read_dir(format!("{page}{folder}")).unwrap();
+                files.map(move |entry| format!("{prefix}{}", entry.unwrap().file_name().to_str().unwrap()))
+            })
             .filter(|name| [".html", ".css", ".js"].iter().any(|end| name.ends_with(end)))
             .collect();
         on_disk.sort();

@@ -87,15 +87,28 @@ test('curl: server-sent events', async () => {
   assert.match(await run('curl-events', 'snippet.sh', ['bash', 'snippet.sh']), /id: 1;[\s\S]*hello from curl/);
 });
 
+async function inNode(name, said) {
+  // beside its modules
+  const file = `.snippet-${name}.mjs`;
+  try {
+    assert.match(await run(name, file, ['node', file], {}, here), new RegExp(`^\\d+: hello from ${said}`, 'm'));
+  } finally {
+    rmSync(join(here, file), { force: true });
+  }
+}
+
 for (const [name, said] of [['js-client', 'our client'], ['stompjs', 'stompjs'], ['sockjs', 'SockJS']]) {
-  test(`JavaScript: ${name}`, async () => {
-    // beside its modules
-    const file = `.snippet-${name}.mjs`;
-    try {
-      assert.match(await run(name, file, ['node', file], {}, here), new RegExp(`^\\d+: hello from ${said}`, 'm'));
-    } finally {
-      rmSync(join(here, file), { force: true });
-    }
+  test(`JavaScript: ${name}`, () => inNode(name, said));
+}
+
+// the same snippet by each way that SockJS has in Node, which would otherwise choose the first
+for (const transport of ['websocket', 'xhr-streaming', 'eventsource', 'xhr-polling']) {
+  test(`JavaScript: sockjs by ${transport}`, () => {
+    const [name, said] = [`sockjs-${transport}`, `SockJS by ${transport}`];
+    const code = snippets.get('sockjs').replace('/sockjs`)', `/sockjs\`, null, { transports: '${transport}' })`);
+    assert.ok(code.includes(`'${transport}'`));
+    snippets.set(name, code.replaceAll('hello from SockJS', `hello from ${said}`));
+    return inNode(name, said);
   });
 }
 

@@ -35,6 +35,8 @@ const MIGRATE_RETRY: Duration = Duration::from_secs(1);
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_BOOTS_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_SESSIONS_EVERY: Duration = Duration::from_mins(10);
+/// Sends under way at the end have this long, and then connections to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(6);
 
 /// What core is given: the log it writes to, the signals it shares, and where it shows its state.
 pub struct Parts {
@@ -155,12 +157,16 @@ impl Core {
     /// Takes no more sends, finishes those taken, lets the relay publish what is in flight, gives the leases up.
     pub async fn stop(self) {
         self.streams_stop.cancel();
-        self.store.close_lanes().await;
+        if tokio::time::timeout(CLOSE_WITHIN, self.store.close_lanes()).await.is_err() {
+            tracing::warn!("sends are still under way at the end; their senders will try again");
+        }
         self.stop.cancel();
         if let Err(error) = self.background.await {
             tracing::error!(%error, "core's background work died");
         }
-        self.store.close().await;
+        if tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await.is_err() {
+            tracing::warn!("connections to the database not closed in time");
+        }
     }
 }
 

@@ -60,6 +60,10 @@ pub struct Options {
     #[arg(long, env = "CHATCLUSTER_SESSION_QUEUE", value_parser = bytes, default_value = "1MiB")]
     pub session_queue: usize,
 
+    /// The kernel's send buffer of each connection, in bytes: a stalled reader holds no more than this and the queue
+    #[arg(long, env = "CHATCLUSTER_SOCKET_SEND_BUFFER", value_parser = bytes, default_value = "256KiB")]
+    pub socket_send_buffer: usize,
+
     /// Longest WebSocket message of a client, in bytes
     #[arg(long, env = "CHATCLUSTER_MAX_FRAME", value_parser = bytes, default_value = "256KiB")]
     pub max_frame: usize,
@@ -154,6 +158,7 @@ impl Default for Options {
             message_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             session_queue: 1 << 20,
+            socket_send_buffer: 256 << 10,
             max_frame: 256 << 10,
             max_content: chatcluster_contracts::frame::MAX_CONTENT_BYTES,
             accept_rate: 10_000,
@@ -200,7 +205,8 @@ pub struct Process {
     pub service_token: Option<Secret>,
 
     /// Instead of the platform, serve what test suites and load generators expect: POST /pub/{room} to the sockets at
-    /// /sub/{room}, and echo at /echo-ws. Without any authentication: never together with a broker, core or keys
+    /// /sub/{room}, echo at /echo-ws, STOMP at /stomp, SockJS at /echo and three more. Without any authentication: never
+    /// together with a broker, core or keys
     #[arg(
         long,
         env = "CHATCLUSTER_CONFORMANCE",

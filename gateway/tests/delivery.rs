@@ -61,6 +61,8 @@ async fn a_position_resumes_as_well_as_a_map() {
     for n in 0..100 {
         platform.core.post("c1", "ann", &n.to_string()).await;
     }
+    // the first one comes when the session is up to date, the next one after a hundred events
+    ann.until("POSITION").await;
     let position = ann.until("POSITION").await["position"].clone();
     let reached = ann.seqs("c1").last().copied().unwrap();
     drop(ann);

@@ -91,7 +91,7 @@ async fn a_message_that_never_ends_ends_the_session() {
     let (answer, mut stream) = asked(&platform, &upgrade("")).await;
     assert!(answer.starts_with("HTTP/1.1 101"));
     // a text frame of 100 bytes, of which ten come
-    stream.write_all(&[0x81, 0x80 | 100, 0, 0, 0, 0]).await.unwrap();
+    stream.write_all(&[0x81, 0xe4, 0, 0, 0, 0]).await.unwrap();
     stream.write_all(b"0123456789").await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.unwrap().unwrap();

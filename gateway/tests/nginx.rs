@@ -45,13 +45,15 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
             .concat();
         let whole = format!(
-            "daemon off; worker_processes 2; pid {place}/pid; error_log stderr;\n\
+            "daemon off; worker_processes 2; pid {place}/pid; error_log {place}/errors;\n\
              events {{ worker_connections 512; }}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
         );
         std::fs::write(folder.join("nginx.conf"), whole).unwrap();
         let debian = Path::new("/usr/sbin/nginx");
         let process = Command::new(if debian.exists() { debian } else { Path::new("nginx") })
-            .args(["-e", "stderr", "-p"])
+            .arg("-e")
+            .arg(folder.join("errors"))
+            .arg("-p")
             .arg(&folder)
             .arg("-c")
             .arg(folder.join("nginx.conf"))

@@ -11,7 +11,7 @@ use support::{
     Platform, eventually,
     sockjs::{SockJs, Stream, header, messages, seq},
 };
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest},
@@ -149,7 +149,7 @@ async fn who_does_not_come_back_is_gone_and_unregistered() {
     let client = SockJs::polling(&platform, "ann", "").await;
     platform.registered("ann", 1).await;
     platform.registered("ann", 0).await;
-    assert_eq!(platform.metric("connections ").await, 0.0);
+    assert!(platform.metric("connections ").await < 1.0);
     assert_eq!(client.post("[\"\\n\"]".into()).await.status(), 404, "nobody knows the session any more");
 }
 
@@ -285,7 +285,7 @@ async fn pages_of_other_origins_open_nothing() {
     let from =
         async |origin: &str| SockJs::new(&platform).request("xhr").header("origin", origin).send().await.unwrap();
     assert_eq!(from("https://evil.example").await.status(), 403);
-    assert_eq!(platform.metric("connections_opened").await, 0.0);
+    assert!(platform.metric("connections_opened").await < 1.0);
     let allowed = from("https://app.example").await;
     assert_eq!(allowed.headers()["access-control-allow-origin"], "https://app.example");
     let mut page = format!("ws://{}/sockjs/000/s1/websocket", platform.address).into_client_request().unwrap();
@@ -309,4 +309,26 @@ async fn a_cookie_and_old_transports_are_there_when_asked_for() {
     assert_eq!(answer.headers()["set-cookie"], "JSESSIONID=dummy; path=/");
     let info: serde_json::Value = platform.get("/sockjs/info").await.json().await.unwrap();
     assert_eq!((&info["websocket"], &info["cookie_needed"]), (&true.into(), &true.into()));
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_nothing_is_given_up() {
+    let options = Options { write_timeout: Duration::from_secs(1), ..Options::default() };
+    let platform = Platform::with(options).await;
+    platform.core.create("c1", &["ann", "bob"]);
+    let client = SockJs::new(&platform);
+    let mut stuck = TcpStream::connect(platform.address).await.unwrap();
+    let path = client.url.split_once("/sockjs").unwrap().1;
+    let request = format!("POST /sockjs{path}/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    stuck.write_all(request.as_bytes()).await.unwrap();
+    eventually("it is open", async || platform.metric("connections ").await > 0.0).await;
+    client.send(&[&connect(&platform, "ann"), &subscribe(QUEUE)]).await;
+    platform.registered("ann", 1).await;
+    // more than the buffers of both ends take
+    eventually("the connection is cut", async || {
+        platform.core.post("c1", "bob", &"x".repeat(60_000)).await;
+        stuck.write_all(b"\r\n").await.is_err()
+    })
+    .await;
+    platform.registered("ann", 0).await;
 }

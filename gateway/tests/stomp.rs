@@ -10,7 +10,7 @@ use chatcluster_gateway::Options;
 use serde_json::json;
 use support::{
     Platform, eventually,
-    stomp::{Stomp, frame},
+    stomp::{Frame, Stomp, frame},
 };
 
 const QUEUE: &str = "/user/queue/messages";
@@ -310,7 +310,7 @@ async fn a_transaction_is_done_when_all_of_it_is_stored() {
     if ann.seqs("s", "c1").len() < 3 {
         ann.until_seq("c1", 3).await;
     }
-    let contents = ann.seen.iter().filter(|frame| frame.command == "MESSAGE").map(|frame| frame.json());
+    let contents = ann.seen.iter().filter(|frame| frame.command == "MESSAGE").map(Frame::json);
     let contents: Vec<String> = contents.map(|json| json["content"].as_str().unwrap().to_owned()).collect();
     assert_eq!(contents, ["kept 1", "kept 2", "kept 3"]);
 
@@ -602,4 +602,43 @@ async fn a_session_ends_with_its_token_and_with_the_gateway() {
     platform.shutdown.request();
     assert_eq!(bob.until_closed().await, None, "there is nothing wrong with it");
     assert_eq!(bob.closed, Some(1012));
+}
+
+#[tokio::test]
+async fn after_an_error_or_a_goodbye_nothing_is_heard() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let send = |text: &str| frame("SEND", &[("destination", &messages("c1"))], text);
+    let mut ann = platform.stomp("ann").await;
+    let bad = frame("SEND", &[("destination", "/nowhere")], "");
+    ann.send_bytes((send("1") + &bad + &send("never")).as_bytes()).await;
+    assert!(ann.until_closed().await.is_some());
+    let mut ann = platform.stomp("ann").await;
+    let bye = frame("DISCONNECT", &[("receipt", "bye")], "");
+    ann.send_bytes((send("2") + &bye + &send("never")).as_bytes()).await;
+    ann.receipt("bye").await;
+    assert_eq!(ann.until_closed().await, None);
+    let mut ann = platform.stomp_from("ann", "1;c1=0").await;
+    ann.subscribe("s", QUEUE).await;
+    let contents = ann.seen.iter().filter(|frame| frame.command == "MESSAGE").map(Frame::json);
+    assert_eq!(contents.map(|json| json["content"].clone()).collect::<Vec<_>>(), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn who_changes_its_mind_during_a_backfill_gets_the_rest_later() {
+    let platform = Platform::with(Options { session_queue: 64 << 10, ..Options::default() }).await;
+    platform.core.create("c1", &["ann"]);
+    let content = "x".repeat(10_000);
+    for _ in 1..=900 {
+        platform.core.post("c1", "ann", &content).await;
+    }
+    let mut ann = platform.stomp_from("ann", "1;c1=0").await;
+    // more than kernel buffers and the queue hold: the backfill waits for the client
+    ann.send("SUBSCRIBE", &[("id", "a"), ("destination", QUEUE), ("receipt", "live")], "").await;
+    ann.until_seq("c1", 100).await;
+    ann.done("UNSUBSCRIBE", &[("id", "a")], "").await;
+    ann.subscribe("b", QUEUE).await;
+    let all: Vec<u64> = ann.seqs("a", "c1").into_iter().chain(ann.seqs("b", "c1")).collect();
+    assert_eq!(all, (1..=900).collect::<Vec<_>>());
+    assert!(ann.seen.iter().any(|frame| frame.get("receipt-id") == Some("live")));
 }

@@ -32,6 +32,7 @@ pub mod process;
 pub mod redis;
 pub mod scratch;
 pub mod servers;
+pub mod torture;
 
 pub use client::{Api, Client, Recorded, Resume, User};
 pub use condition::await_condition;

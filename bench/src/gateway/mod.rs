@@ -46,7 +46,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     enough_files()?;
     warn_when_busy();
     cores::as_driver()?;
-    let places = Places { gateway: options.gateway.clone().map_or_else(beside_us, Ok)? };
+    let gateway = options.gateway.clone().map_or_else(beside_us, Ok)?;
+    // servers run in folders of their own
+    let places = Places { gateway: std::path::absolute(gateway)? };
     let servers = chosen(&options.servers, &places);
     let scenarios = if options.only.is_empty() { Scenario::value_variants() } else { &options.only };
     let (rounds, seconds) = if options.quick { (1, options.seconds / 2.0) } else { (options.rounds, options.seconds) };

@@ -1,5 +1,6 @@
 // Stand-ins for the browser and the server around the modules under test.
 
+import { Client } from '../client/index.js';
 import { Outbox } from '../outbox.js';
 import { Session } from '../session.js';
 import { Store } from '../store.js';
@@ -11,36 +12,6 @@ export function memoryStorage() {
     setItem: (key, value) => items.set(key, String(value)),
     removeItem: (key) => items.delete(key),
   };
-}
-
-/** A clock that moves only when told to. */
-export class FakeClock {
-  #now = 0;
-  #timers = new Map();
-  #next = 1;
-
-  now = () => this.#now;
-
-  setTimeout = (action, delay) => {
-    this.#timers.set(this.#next, { at: this.#now + delay, action });
-    return this.#next++;
-  };
-
-  clearTimeout = (id) => this.#timers.delete(id);
-
-  async advance(ms) {
-    const end = this.#now + ms;
-    for (;;) {
-      await settle();
-      const due = [...this.#timers].filter(([, { at }]) => at <= end).sort((a, b) => a[1].at - b[1].at)[0];
-      if (!due) break;
-      this.#timers.delete(due[0]);
-      this.#now = due[1].at;
-      due[1].action();
-    }
-    this.#now = end;
-    await settle();
-  }
 }
 
 /** Lets every promise that can go on do so. */
@@ -56,21 +27,27 @@ export async function until(condition) {
   }
 }
 
-export class FakeSocket {
-  sent = [];
-  isClosed = false;
+/** What stands for the WebSocket: the test is the server at its other end. */
+function fakeWebSockets() {
+  const sockets = [];
+  class FakeSocket {
+    sent = [];
 
-  send(text) {
-    this.sent.push(JSON.parse(text));
-  }
+    constructor() {
+      sockets.push(this);
+    }
 
-  close() {
-    this.isClosed = true;
-  }
+    send(text) {
+      this.sent.push(JSON.parse(text));
+    }
 
-  receive(frame) {
-    this.onmessage({ data: JSON.stringify(frame) });
+    close() {}
+
+    receive(frame) {
+      this.onmessage?.({ data: JSON.stringify(frame) });
+    }
   }
+  return { sockets, FakeSocket };
 }
 
 /** A log on a server, readable by the calls the page makes. */
@@ -134,48 +111,45 @@ export function messages(conversationId, from, to) {
   return Array.from({ length: to - from + 1 }, (_, index) => message(conversationId, from + index));
 }
 
+const started = [];
+
+/** Nothing of a test runs on behind it. */
+export function stopSessions() {
+  for (const session of started.splice(0)) session.stop();
+}
+
 /** A started session of `ann` on a server, with a connection that is up and shows what was written to it. */
 export async function startSession(server, { storage = memoryStorage() } = {}) {
   const store = new Store({ id: 'ann', username: 'ann', displayName: 'Ann' });
   let count = 0;
   const outbox = new Outbox({ storage, owner: 'ann', newId: () => `id-${(count += 1)}` });
   const notices = [];
+  const states = [];
+  const { sockets, FakeSocket } = fakeWebSockets();
   const connection = {
-    state: 'stopped',
-    written: [],
-    start() {
-      this.up();
+    receive: (frame) => sockets.at(-1).receive(frame),
+    async up() {
+      const known = sockets.filter(({ wasUsed }) => wasUsed).length;
+      await until(() => sockets.length > known);
+      const socket = sockets.at(-1);
+      socket.wasUsed = true;
+      socket.onopen({});
+      socket.receive({ type: 'CONNECTED', sessionId: 's', userId: 'ann', heartbeatMs: 25000 });
     },
-    stop() {
-      this.state = 'stopped';
-    },
-    up() {
-      this.state = 'connected';
-      this.receive({ type: 'CONNECTED', sessionId: 's', userId: 'ann', heartbeatMs: 25000 });
-    },
-    down() {
-      this.state = 'reconnecting';
-    },
-    send(frame) {
-      if (this.state !== 'connected') return false;
-      this.written.push(frame);
-      return true;
-    },
-    of(type) {
-      return this.written.filter((frame) => frame.type === type);
-    },
+    down: (code = 1006) => sockets.at(-1).onclose({ code, reason: '' }),
+    of: (type) => sockets.flatMap(({ sent }) => sent).filter((frame) => frame.type === type),
   };
   const session = new Session({
     api: server,
     store,
     outbox,
-    connect: (handlers) => {
-      connection.receive = handlers.onFrame;
-      connection.resume = handlers.resume;
-      return connection;
-    },
+    open: (options) =>
+      new Client({ ...options, url: 'ws://chat.example/ws', WebSocket: FakeSocket, backoff: { baseMs: 1, capMs: 5 } }),
+    onState: (state) => states.push(state),
     onNotice: (text) => notices.push(text),
   });
+  started.push(session);
   await session.start();
-  return { session, store, outbox, connection, notices, storage };
+  await connection.up();
+  return { session, store, outbox, connection, notices, states, storage };
 }

@@ -1,7 +1,6 @@
 // The promise, while the application itself is killed: what was not handled is handed out again, and nothing is sent twice.
 
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+import { spawnChild } from './support/children.mjs';
 import { contents, range, seqs, watch } from './support/clients.mjs';
 import { Server } from './support/server.mjs';
 import { until } from './support/waiting.mjs';
@@ -29,7 +29,8 @@ test('an application that is killed again and again goes on where it was', async
   const count = 300;
   let isDone = false;
   const start = async () => {
-    child = fork(APPLICATION, [server.url, await ann.token(), folder, id, String(count)]);
+    const words = [APPLICATION, server.url, await ann.token(), folder, id, String(count)];
+    child = spawnChild('SIGKILL', process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     child.on('message', () => (isDone = true));
   };
 

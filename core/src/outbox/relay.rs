@@ -13,6 +13,8 @@ use crate::{metrics::RelayMetrics, store::Store};
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 /// What is in flight has this long to land at the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// What only helps the shards has this long to end: a server that answers nothing must not hold up the end.
+const STOP_OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the relay works with.
 pub struct RelayParts {
@@ -76,9 +78,15 @@ impl Relay {
             self.shards.shutdown().await;
         }
         self.stop_others.cancel();
-        while self.others.join_next().await.is_some() {}
-        if let Err(error) = self.store.release_leases(&self.holder).await {
-            tracing::warn!(%error, "outbox leases not given up; they expire");
+        let ended = async { while self.others.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_OTHERS_TIMEOUT, ended).await.is_err() {
+            tracing::warn!(left = self.others.len(), "tasks of the outbox relay hang at the end; cut off");
+            self.others.shutdown().await;
+        }
+        match tokio::time::timeout(STOP_OTHERS_TIMEOUT, self.store.release_leases(&self.holder)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "outbox leases not given up; they expire"),
+            Err(_) => tracing::warn!("outbox leases not given up in time; they expire"),
         }
     }
 }

@@ -36,7 +36,9 @@ impl Encodings {
         if let Some(stomp) = session.stomp() {
             return stomp.deliver(session, conversation, run, &mut self.stomp, enqueue);
         }
+        let order = session.positions().map(Positions::in_order);
         enqueue(self.of(conversation, run, session));
+        drop(order);
         if session.form().dialect.is_the_platforms() {
             session.count_events(u32::try_from(run.len()).unwrap_or(u32::MAX));
         }

@@ -84,9 +84,17 @@ fn refuse(stream: TcpStream) {
     }
 }
 
-async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr, _guest: Guest) -> io::Result<()> {
+/// What every client's socket is set to.
+pub(super) fn prepare(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
     // frames are small and wanted now
     stream.set_nodelay(true)?;
+    // the kernel would let it grow to megabytes for a reader that stalls
+    rustix::net::sockopt::set_socket_send_buffer_size(stream, shared.options.socket_send_buffer)?;
+    Ok(())
+}
+
+async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr, _guest: Guest) -> io::Result<()> {
+    prepare(shared, &stream)?;
     let mut buffer = Vec::with_capacity(1024);
     let reading = read_head(&mut stream, &mut buffer);
     let head = match tokio::time::timeout(shared.options.head_timeout, reading).await {

@@ -8,7 +8,11 @@ use chatcluster_contracts::{
 };
 use http::StatusCode;
 
-use super::{head::Request, origins::Origins, upgrade::{Answer, Refusal}};
+use super::{
+    head::Request,
+    origins::Origins,
+    upgrade::{Answer, Refusal},
+};
 
 /// A stream that may begin.
 #[derive(Debug)]

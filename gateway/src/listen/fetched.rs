@@ -46,6 +46,8 @@ impl SockJs {
             heartbeat: options.heartbeat,
             disconnect: options.sockjs_disconnect,
             max_sessions: options.max_connections,
+            // clients put everything that waits into their next request
+            max_post: options.max_frame.saturating_mul(4),
             ..Settings::default()
         };
         let base = if options.sockjs_cookie { base.with_cookie() } else { base };

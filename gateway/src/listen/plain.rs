@@ -8,7 +8,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::opening::{self, Caller, Purpose};
+use super::{
+    accept::prepare,
+    opening::{self, Caller, Purpose},
+};
 use crate::{
     conformance::Service,
     gateway::Shared,
@@ -43,8 +46,8 @@ pub(crate) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) 
 }
 
 async fn begin(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Result<(), (TcpStream, Problem)> {
-    // frames are small and wanted now; where that cannot be said they come a little later
-    let _ = stream.set_nodelay(true);
+    // where it cannot be done, frames come a little later
+    let _ = prepare(shared, &stream);
     let (purpose, dialect) = if shared.broker.is_some() {
         (Purpose::Conformance(Service::Broker), Dialect::Broker)
     } else {

@@ -62,8 +62,7 @@ impl Target {
     fn protocols(&self) -> &'static [&'static str] {
         match &self.purpose {
             Purpose::Platform if self.way == Way::WebSocket => &PROTOCOLS,
-            Purpose::Platform => &stomp::SUBPROTOCOLS,
-            Purpose::Conformance(Service::Broker) => &stomp::SUBPROTOCOLS,
+            Purpose::Platform | Purpose::Conformance(Service::Broker) => &stomp::SUBPROTOCOLS,
             Purpose::Conformance(_) => &[native::SUBPROTOCOL],
         }
     }

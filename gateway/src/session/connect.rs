@@ -107,6 +107,8 @@ async fn bring_up(shared: &Arc<Shared>, session: &Arc<Session>, resume: Resume) 
     session.live.store(true, Ordering::Release);
     shared.delivery.end_attach(session);
     shared.delivery.attach(session, placed).await;
+    // a device that receives nothing must not go on from what the user's other devices acknowledge
+    session.ask_for_first_position();
 }
 
 /// Reads the list of the session's conversations and notes those that are `wanted`, as soon as core answers. `None`: the

@@ -98,11 +98,13 @@ pub(crate) struct MessageLimits {
 
 impl MessageLimits {
     pub(crate) fn of(self, form: Form) -> Limits {
+        let max_message = match form.dialect {
+            Dialect::Echo | Dialect::Broker => self.max_conformance,
+            _ => self.max_message,
+        };
         Limits {
-            max_message: match form.dialect {
-                Dialect::Echo | Dialect::Broker => self.max_conformance,
-                _ => self.max_message,
-            },
+            // a JSON string is longer than what it says
+            max_message: if form.carrier == Carrier::SockJs { 2 * max_message } else { max_message },
             binary: (form.dialect == Dialect::Echo || form.dialect.is_stomp()) && form.carrier != Carrier::SockJs,
             deflate: matches!(form.carrier, Carrier::WebSocket { deflate: Some(_) }),
         }

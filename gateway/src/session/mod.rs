@@ -212,6 +212,12 @@ impl Session {
         }
     }
 
+    /// Says the position although nothing has happened: what a new session is up to date with.
+    pub(crate) fn ask_for_first_position(&self) {
+        self.events.fetch_max(POSITION_EVERY, Ordering::Relaxed);
+        self.task.wake();
+    }
+
     pub(crate) fn ask_for_position(&self) {
         // nothing to say when nothing happened since the last one
         if self.events.load(Ordering::Relaxed) > 0 {
@@ -251,7 +257,7 @@ impl Session {
             expires: self.identity.get().map(|identity| identity.expires),
             partial_since: (partial_since != 0).then_some(partial_since),
             blocked_since: self.outbox.lock().blocked_since,
-            beats: self.stomp().map(|stomp| stomp.beats()).unwrap_or_default(),
+            beats: self.stomp().map(Stomp::beats).unwrap_or_default(),
         }
     }
 

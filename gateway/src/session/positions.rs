@@ -6,10 +6,14 @@ use chatcluster_contracts::{
     position::{self, Resume},
     seq::Seq,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
-pub(crate) struct Positions(Mutex<Resume>);
+pub(crate) struct Positions {
+    served: Mutex<Resume>,
+    /// Held from the making of a frame to its queueing.
+    order: Mutex<()>,
+}
 
 /// The position after one event.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,9 +24,15 @@ pub(crate) struct Position {
 }
 
 impl Positions {
+    /// To be held from the making of a frame to its queueing: no other frame may name a position that this one has not
+    /// brought the client to.
+    pub(crate) fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock()
+    }
+
     /// The client has everything of the conversation up to `seq`.
     pub(crate) fn set(&self, id: &ConversationId, seq: Seq) {
-        let mut served = self.0.lock();
+        let mut served = self.served.lock();
         match served.get_mut(id) {
             Some(known) => *known = seq.max(*known),
             None => drop(served.insert(id.clone(), seq)),
@@ -31,33 +41,33 @@ impl Positions {
 
     /// The client begins in the conversation after `seq`, whatever was known before.
     pub(crate) fn put(&self, id: &ConversationId, seq: Seq) {
-        self.0.lock().insert(id.clone(), seq);
+        self.served.lock().insert(id.clone(), seq);
     }
 
     /// Does the client follow no other conversation?
     pub(crate) fn has_only(&self, id: &ConversationId) -> bool {
-        let served = self.0.lock();
+        let served = self.served.lock();
         served.len() == usize::from(served.contains_key(id))
     }
 
     pub(crate) fn all(&self) -> Resume {
-        self.0.lock().clone()
+        self.served.lock().clone()
     }
 
     /// Forgets the conversations that do not count any more.
     pub(crate) fn retain(&self, mut counts: impl FnMut(&ConversationId) -> bool) {
-        self.0.lock().retain(|id, _| counts(id));
+        self.served.lock().retain(|id, _| counts(id));
     }
 
     /// The client does not follow the conversation any more.
     pub(crate) fn forget(&self, id: &ConversationId) {
-        self.0.lock().remove(id);
+        self.served.lock().remove(id);
     }
 
     /// The client is served event `seq` of the conversation.
     pub(crate) fn after(&self, id: &ConversationId, seq: Seq) -> Position {
         self.set(id, seq);
-        let served = self.0.lock();
+        let served = self.served.lock();
         Position { text: position::encode(&served), is_common: served.len() == 1 }
     }
 }

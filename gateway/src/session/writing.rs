@@ -12,6 +12,7 @@ use parking_lot::MutexGuard;
 use super::{
     Session,
     outbox::{Life, Outbox, Priority, Queued},
+    stomp::Stomp,
     ticks::{self, Tick},
 };
 use crate::protocol::stomp::HEART_BEAT;
@@ -156,7 +157,7 @@ impl Session {
 
     /// May more be queued now? It may when the session is over, too: then it is for nobody.
     pub(crate) fn has_room(&self) -> bool {
-        let has_room = self.stomp().is_none_or(|stomp| stomp.has_room());
+        let has_room = self.stomp().is_none_or(Stomp::has_room);
         let outbox = self.outbox.lock();
         (has_room && outbox.has_room(self.common.queue_limit)) || outbox.life != Life::Open || outbox.closing.is_some()
     }

@@ -57,7 +57,7 @@ impl Frame {
         }
         assert_eq!(rest[length], 0, "a frame ends with NUL");
         let body = String::from_utf8(rest[..length].to_vec()).unwrap();
-        bytes.drain(..head_end + 2 + length + 1);
+        bytes.drain(..=head_end + 2 + length);
         Some(Self { command, headers, body })
     }
 }
@@ -73,8 +73,9 @@ fn escape(text: &str) -> String {
 /// A frame's bytes.
 pub fn frame(command: &str, headers: &[(&str, &str)], body: &str) -> String {
     let escape = |text: &str| if command == "CONNECT" { text.to_owned() } else { escape(text) };
-    let headers: String = headers.iter().map(|(name, value)| format!("{}:{}\n", escape(name), escape(value))).collect();
-    format!("{command}\n{headers}\n{body}\0")
+    let lines: Vec<String> =
+        headers.iter().map(|(name, value)| format!("{}:{}", escape(name), escape(value))).collect();
+    [&[command.to_owned()], &*lines, &[String::new(), format!("{body}\0")]].concat().join("\n")
 }
 
 enum Wire {

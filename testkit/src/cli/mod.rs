@@ -2,6 +2,7 @@
 
 mod servers;
 mod shutdown;
+mod torture;
 mod up;
 
 use anyhow::{Context, Result};
@@ -21,6 +22,8 @@ enum Command {
     Up(up::Up),
     /// Start Kafka, Redis and MariaDB only; print their URLs as environment lines
     Servers(servers::Servers),
+    /// Kill, freeze and cut everything while clients work, and check what they saw against what is on record
+    Torture(torture::Torture),
     /// Install what the servers and the build need, and start nothing
     Install,
 }
@@ -30,6 +33,7 @@ impl Cli {
         match self.command {
             Command::Up(up) => up.run().await,
             Command::Servers(servers) => servers.run().await,
+            Command::Torture(torture) => torture.run().await,
             Command::Install => {
                 let install = || crate::install::everything(progress);
                 let (installed, kubernetes) =

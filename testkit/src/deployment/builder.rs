@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
-use super::platform::Common;
+use super::platform::{Common, EnvOf};
 use super::{Binaries, Deployment};
 use crate::install::{self, Progress};
 use crate::scratch::ScratchDir;
@@ -21,6 +21,7 @@ pub struct Builder {
     workers: usize,
     gateways: usize,
     env: Vec<(String, String)>,
+    env_of: Vec<EnvOf>,
     servers: Option<Arc<Servers>>,
     state: Option<PathBuf>,
     progress: Progress,
@@ -34,6 +35,7 @@ impl Default for Builder {
             workers: 1,
             gateways: 1,
             env: Vec::new(),
+            env_of: Vec::new(),
             servers: None,
             state: None,
             progress: install::quiet,
@@ -70,6 +72,12 @@ impl Builder {
         self
     }
 
+    /// A setting for the processes whose names start with `process`, e.g. `gateway` or `core-1`; wins over all others.
+    pub fn env_of(mut self, process: &str, key: &str, value: &str) -> Self {
+        self.env_of.push((process.to_owned(), (key.to_owned(), value.to_owned())));
+        self
+    }
+
     /// Servers that run already; the deployment gets a namespace on them and leaves them running.
     pub fn servers(mut self, servers: Arc<Servers>) -> Self {
         self.servers = Some(servers);
@@ -99,7 +107,13 @@ impl Builder {
     async fn start_embedded(self, folder: ScratchDir) -> Result<Deployment> {
         let binaries = Binaries::locate()?;
         let service_token = random_name(32);
-        let common = Common { binaries: &binaries, logs: folder.path(), service_token: &service_token, env: &self.env };
+        let common = Common {
+            binaries: &binaries,
+            logs: folder.path(),
+            service_token: &service_token,
+            env: &self.env,
+            env_of: &self.env_of,
+        };
         let (process, listen) = common.embedded(&folder.path().join("data")).await?;
         Ok(Deployment {
             processes: vec![process],
@@ -130,7 +144,13 @@ impl Builder {
             (Arc::new(servers), namespace)
         };
         let service_token = random_name(32);
-        let common = Common { binaries: &binaries, logs: folder.path(), service_token: &service_token, env: &self.env };
+        let common = Common {
+            binaries: &binaries,
+            logs: folder.path(),
+            service_token: &service_token,
+            env: &self.env,
+            env_of: &self.env_of,
+        };
         (self.progress)("creating the topics");
         common.apply_topics(&namespace).await?;
 

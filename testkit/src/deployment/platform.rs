@@ -17,6 +17,8 @@ use crate::servers::Namespace;
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 type Env = Vec<(String, String)>;
+/// The start of a process's name, and a setting for it.
+pub(super) type EnvOf = (String, (String, String));
 
 /// What all processes of one deployment have in common.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(super) struct Common<'a> {
     pub(super) service_token: &'a str,
     /// The caller's settings; they win.
     pub(super) env: &'a [(String, String)],
+    pub(super) env_of: &'a [EnvOf],
 }
 
 /// A core and where it answers.
@@ -112,6 +115,7 @@ impl Common<'_> {
             ("CHATCLUSTER_LOG_FORMAT", "json"),
         ]));
         env.extend(self.env.iter().cloned());
+        env.extend(self.env_of.iter().filter(|(of, _)| name.starts_with(of)).map(|(_, setting)| setting.clone()));
         let program = self.binaries.path(binary)?;
         let log = self.logs.join(format!("{name}.log"));
         let spec = Spec { name: name.to_owned(), program, args, env, log, ready_within: READY_WITHIN };

@@ -38,6 +38,8 @@ struct Shared {
     state: Mutex<State>,
     /// True while cut.
     cut: watch::Sender<bool>,
+    /// True while clients are deaf.
+    deaf: watch::Sender<bool>,
 }
 
 /// Listens on 127.0.0.1 until dropped.
@@ -53,7 +55,11 @@ impl TcpProxy {
     pub async fn start(target: u16) -> Result<Self> {
         let (port, listener, handle) = listen().await?;
         let state = State { target, traffic: Traffic::default(), cut_at: None };
-        let shared = Arc::new(Shared { state: Mutex::new(state), cut: watch::Sender::new(false) });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            cut: watch::Sender::new(false),
+            deaf: watch::Sender::new(false),
+        });
         let mut accepting = JoinSet::new();
         accepting.spawn_on(accept(listener, shared.clone()), handle);
         Ok(Self { port, shared, _accepting: accepting })
@@ -83,6 +89,12 @@ impl TcpProxy {
     pub fn cut_after(&self, segments: u64) {
         let mut state = self.shared.state.lock();
         state.cut_at = Some(state.traffic.segments + segments);
+    }
+
+    /// While deaf, what clients say reaches the server and its answers do not come back: they wait here until
+    /// `deafen(false)`, as segments that the network loses are sent again. Connections stay open.
+    pub fn deafen(&self, deaf: bool) {
+        self.shared.deaf.send_replace(deaf);
     }
 
     /// Lets everything through again, for new connections.
@@ -147,7 +159,10 @@ async fn forward(client: TcpStream, shared: &Shared) {
     };
     let downwards = async {
         let mut segment = vec![0; SEGMENT_BYTES];
+        let mut deaf = shared.deaf.subscribe();
         while let Ok(length @ 1..) = from_server.read(&mut segment).await {
+            // an error means that the proxy is gone, and this with it
+            let _ = deaf.wait_for(|deaf| !deaf).await;
             if *shared.cut.borrow() || to_client.write_all(&segment[..length]).await.is_err() {
                 return;
             }

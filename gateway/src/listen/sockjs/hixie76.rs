@@ -44,8 +44,8 @@ pub(crate) async fn carry<S: Session>(
     stream.write_all(&text(&frames::OPEN)).await?;
     let (mut reader, mut writer) = stream.split();
     let ended = tokio::select! {
-        heard = hear(&mut reader, bytes.split_off(NONCE_BYTES), &session) => heard,
-        told = tell(&mut writer, &session) => told,
+        result = hear(&mut reader, bytes.split_off(NONCE_BYTES), &session) => result,
+        result = tell(&mut writer, &session) => result,
     };
     session.gone(Departure::Interrupted);
     ended?;

@@ -11,7 +11,7 @@ use chatcluster_contracts::{
 };
 
 use super::{
-    Asked, MAX_SUBSCRIPTIONS, State, Stomp, covers,
+    Asked, MAX_SUBSCRIPTIONS, State, covers,
     listener::{Done, Here},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         subscriptions::{Key, SubscribeError},
     },
     session::{
-        Session,
+        Positions, Session,
         connect::{in_time, list},
     },
 };
@@ -71,7 +71,7 @@ async fn cover(shared: Arc<Shared>, session: Arc<Session>) {
     let Some(stomp) = session.stomp() else { return };
     loop {
         let round = stomp.state.lock().next_round();
-        let resume = session.positions().map(|positions| positions.all()).unwrap_or_default();
+        let resume = session.positions().map(Positions::all).unwrap_or_default();
         let listing = in_time(&shared, list(&shared, &session, &resume, |id| round.covers(id)));
         let held = match listing.await {
             Ok(Some(held)) => held,

@@ -18,6 +18,9 @@ use crate::{
     session::{Session, speech::Heard},
 };
 
+/// What is read of a body, in bytes, before it is known who sends it: enough to say what is wrong with that.
+const STRANGERS_BODY: usize = 4096;
+
 /// Where a frame was heard.
 #[derive(Clone, Copy)]
 pub(crate) struct Here<'a> {
@@ -123,12 +126,11 @@ impl<B: Behind> Listener<B> {
     pub(crate) fn hear(&mut self, shared: &Arc<Shared>, session: &Arc<Session>, mut bytes: &[u8]) -> Heard {
         let Some(stomp) = session.stomp() else { return Heard::End(CloseReason::Internal) };
         let here = Here { shared, session, stomp };
-        let usual = Limits::default();
-        // nobody sends anything before it is known who it is
-        let body_bytes = if self.version.is_some() { B::body_limit(shared) } else { 0 };
-        let limits = Limits { body_bytes, head_bytes: usual.head_bytes.min(B::body_limit(shared)), ..usual };
+        let (usual, most) = (Limits::default(), B::body_limit(shared));
+        let mut limits = Limits { head_bytes: usual.head_bytes.min(most), ..usual };
         // after an ERROR or the client's own goodbye nothing is heard
         while !self.leaving && !session.is_over() {
+            limits.body_bytes = if self.version.is_some() { most } else { most.min(STRANGERS_BODY) };
             let frame = match self.decoder.next(&mut bytes, &limits) {
                 Ok(None) => return Heard::Nothing,
                 Ok(Some(Incoming::HeartBeat)) => continue,

@@ -1,0 +1,277 @@
+// Generated from clients/js/src by `npm run page` there. Do not edit.
+
+// The client as applications see it. It puts the parts together; each of them decides for itself.
+import { checkId, checkSeq, draftOf } from './draft.js';
+import { ChatError } from './errors.js';
+import { Intake } from './intake.js';
+import { Lifeline } from './lifeline.js';
+import { Listeners } from './listeners.js';
+import { settingsOf } from './options.js';
+import { Outbox } from './outbox.js';
+import { Persistence } from './persistence.js';
+import { Receipts } from './receipts.js';
+import { Sender } from './sender.js';
+import { listenToSurroundings } from './surroundings.js';
+import { TypingNotices } from './typing.js';
+/** For handlers to finish at the close. */
+const WAIT_MS = 5_000;
+export class Client {
+    #settings;
+    #listeners;
+    #lifeline;
+    #outbox;
+    #sender;
+    #receipts;
+    #intake;
+    #persistence;
+    #typing;
+    /** Whose positions and messages are here, once that is known. */
+    #owner;
+    #stopListening;
+    #restoring;
+    #closing;
+    constructor(options) {
+        const settings = settingsOf(options);
+        const { clock, random, storage, storageKey } = settings;
+        const onTrouble = (error) => this.#trouble(error);
+        this.#settings = settings;
+        this.#listeners = new Listeners((thrown, type) => this.#listenerFailed(thrown, type));
+        this.#outbox = new Outbox(settings.outboxLimits);
+        this.#persistence =
+            storage &&
+                new Persistence({
+                    storage,
+                    key: storageKey,
+                    clock,
+                    snapshot: () => this.#snapshot(),
+                    onTrouble: (thrown) => onTrouble(new ChatError('storage_failed', `storage: ${String(thrown)}`, { cause: thrown })),
+                });
+        const transmit = (frame) => this.#lifeline.send(frame);
+        this.#receipts = new Receipts({ clock, transmit });
+        this.#typing = new TypingNotices({ clock, transmit });
+        this.#sender = new Sender({
+            outbox: this.#outbox,
+            clock,
+            random,
+            transmit,
+            onDoubt: () => this.#lifeline.probe(),
+            onUnanswered: () => this.#lifeline.recycle(),
+            onChange: () => this.#persistence?.changed('outbox'),
+            onSent: (sent) => this.#listeners.emit('sent', sent),
+            onFailed: (error) => this.#listeners.emit('failed', error),
+        });
+        this.#intake = new Intake({
+            handlers: settings.handlers,
+            receipts: this.#receipts,
+            limits: settings.intakeLimits,
+            clock,
+            random,
+            onWanting: () => this.#lifeline.recycle(),
+            onMoved: () => this.#persistence?.changed('resume'),
+            onTrouble,
+        });
+        this.#lifeline = new Lifeline({
+            ...settings,
+            resume: () => this.#intake.cursors.resume(),
+            onState: (change) => this.#listeners.emit('state', change),
+            onConnected: (frame) => this.#connected(frame),
+            onDisconnected: (code) => this.#sender.disconnected(code),
+            onFrame: (frame) => this.#frame(frame),
+            onTrouble,
+            onStopped: (error) => void this.#finish(WAIT_MS, error),
+        });
+    }
+    get state() {
+        return this.#lifeline.state;
+    }
+    /** Who the token says this is; known once connected. */
+    get userId() {
+        return this.#owner;
+    }
+    /** Starts, and keeps at it until `close`. */
+    connect() {
+        if (this.#closing)
+            throw new ChatError('closed', 'the client was closed: make a new one');
+        if (this.#stopListening)
+            return;
+        this.#stopListening = listenToSurroundings({
+            onNetwork: () => this.wake(),
+            onLeaving: () => void this.#persistence?.flush(),
+        });
+        void this.#start();
+    }
+    /**
+     * Resolves when the message is stored, however many connections that takes; rejects with the server's code when it is
+     * refused for good. It may be called at any time: what cannot be sent now waits. A rejection that nobody looks at does
+     * no harm, `failed` tells of it too.
+     */
+    send(conversationId, content, options = {}) {
+        const draft = draftOf(conversationId, content, options, this.#settings.maxContentBytes);
+        if (draft instanceof ChatError)
+            return Promise.reject(draft);
+        const { clientMsgId } = draft;
+        if (!this.#closing)
+            return this.#sender.send(draft);
+        return Promise.reject(new ChatError('closed', 'the client was closed', { clientMsgId, conversationId }));
+    }
+    /** Gives a message up; false when it is not waiting (any more). One on its way may be stored all the same. */
+    cancel(clientMsgId) {
+        return this.#sender.cancel(clientMsgId);
+    }
+    /** The messages that wait, in the order they were written. */
+    pending() {
+        return this.#outbox.drafts().map((draft) => ({ ...draft }));
+    }
+    /** The user read everything up to `seq`. (What was handled is acknowledged by itself.) */
+    read(conversationId, seq) {
+        checkId('conversationId', conversationId);
+        checkSeq(seq);
+        this.#receipts.read(conversationId, seq);
+    }
+    /** Passed on now or not at all. */
+    typing(conversationId, isTyping) {
+        this.#typing.changed(conversationId, isTyping);
+    }
+    /** The application has the events up to `seq` from elsewhere (REST): they are not handed out. */
+    advance(conversationId, seq) {
+        checkId('conversationId', conversationId);
+        checkSeq(seq);
+        this.#intake.advance(conversationId, seq);
+    }
+    /** What was handled, for a later client's `resumeFrom`. */
+    resumePoint() {
+        return this.#intake.cursors.done();
+    }
+    /** Returns the function that ends it. */
+    on(type, listener) {
+        return this.#listeners.on(type, listener);
+    }
+    /** Something may have changed (the machine woke up): looks whether the server is there, or tries to connect now. */
+    wake() {
+        this.#lifeline.wake();
+    }
+    /**
+     * Ends it. No event is handed out any more; resolves when the handlers that run have finished (within `waitMs`, 5 s
+     * when not given) and everything was written to the storage. Sends that wait reject with `closed`; with a storage they
+     * go out after the next start. A handler must not wait for it.
+     */
+    close({ waitMs = WAIT_MS } = {}) {
+        return this.#finish(waitMs);
+    }
+    async #start() {
+        await this.#restore();
+        if (!this.#closing)
+            this.#lifeline.start();
+    }
+    #restore() {
+        this.#restoring ??= this.#load();
+        return this.#restoring;
+    }
+    async #load() {
+        const kept = (await this.#persistence?.load()) ?? { resume: { seqs: {} }, drafts: [] };
+        this.#owner = kept.userId;
+        const { cursors } = this.#intake;
+        // what the application says wins, also where it is lower
+        for (const { seqs, position } of [kept.resume, this.#settings.resumeFrom]) {
+            for (const [conversationId, seq] of Object.entries(seqs))
+                cursors.place(conversationId, seq);
+            cursors.position = position ?? cursors.position;
+        }
+        this.#outbox.restore(kept.drafts);
+        this.#persistence?.open();
+    }
+    #connected({ userId }) {
+        const isSomebodyElse = this.#owner !== undefined && this.#owner !== userId;
+        if (isSomebodyElse)
+            this.#forgetOwner(userId);
+        this.#owner = userId;
+        // this session goes on from where somebody else was
+        if (isSomebodyElse)
+            return this.#lifeline.recycle();
+        this.#typing.connected();
+        this.#intake.connected(userId);
+        this.#sender.connected();
+        this.#receipts.connected();
+    }
+    /** The token is somebody else's now: what is here must not reach them, nor keep from them what is theirs. */
+    #forgetOwner(userId) {
+        this.#intake.clear();
+        this.#sender.giveUp('other_user', `it was written by ${this.#owner}, and this is ${userId}`);
+        this.#persistence?.changed('resume');
+        this.#persistence?.changed('outbox');
+    }
+    #frame(frame) {
+        switch (frame.type) {
+            case 'EVENT':
+                this.#sender.stored(frame.event, this.#owner);
+                return this.#intake.event(frame.event);
+            case 'RESYNC':
+                return this.#intake.resync(frame);
+            case 'POSITION':
+                return this.#intake.position(frame.position);
+            case 'ACK':
+                return this.#sender.acknowledged(frame);
+            case 'TYPING':
+                return this.#listeners.emit('typing', frame);
+            case 'STATUS':
+                return this.#listeners.emit('status', frame);
+            case 'PRESENCE':
+                return this.#listeners.emit('presence', frame);
+            case 'NOTIFICATION':
+                return this.#listeners.emit('notification', frame);
+            case 'ERROR':
+                if (!this.#sender.refused(frame))
+                    this.#listeners.emit('refused', frame);
+                return undefined;
+            default:
+                return undefined;
+        }
+    }
+    #snapshot() {
+        return {
+            ...(this.#owner !== undefined && { userId: this.#owner }),
+            resume: this.resumePoint(),
+            drafts: this.#outbox.drafts(),
+        };
+    }
+    #finish(waitMs, error) {
+        this.#closing ??= this.#close(waitMs, error);
+        return this.#closing;
+    }
+    async #close(waitMs, error) {
+        this.#stopListening?.();
+        const { clock } = this.#settings;
+        const handlers = this.#intake.stop();
+        let timer;
+        const late = new Promise((resolve) => {
+            timer = clock.setTimeout(resolve, waitMs);
+        });
+        // `#closing` is set before anybody hears of it
+        await undefined;
+        this.#sender.stop(error?.code ?? 'closed', error?.message ?? 'the client was closed');
+        await Promise.race([handlers, late]);
+        clock.clearTimeout(timer);
+        this.#intake.abandon();
+        this.#receipts.flush();
+        this.#receipts.clear();
+        this.#lifeline.stop(error);
+        if (this.#persistence)
+            await this.#restore();
+        await this.#persistence?.close();
+        this.#listeners.clear();
+    }
+    #trouble(error) {
+        if (this.#listeners.has('error'))
+            this.#listeners.emit('error', error);
+        else
+            console.error(error);
+    }
+    #listenerFailed(thrown, type) {
+        const error = new ChatError('listener_failed', `a listener of ${type} failed: ${String(thrown)}`, { cause: thrown });
+        // a listener of `error` that throws cannot be told of it
+        if (type === 'error')
+            console.error(error);
+        else
+            this.#trouble(error);
+    }
+}

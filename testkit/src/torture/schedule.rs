@@ -1,0 +1,232 @@
+//! Which fault happens when: the same for the same seed, on every machine and in every version.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+/// Before the first fault: what undisturbed looks like.
+pub const WARM_UP: Duration = Duration::from_secs(10);
+/// After the last fault, with the load going on.
+pub const COOL_DOWN: Duration = Duration::from_secs(15);
+/// From one fault to the next.
+const SPACING_MS: std::ops::Range<u64> = 10_000..15_000;
+
+/// What a fault is done to; two faults at a time are never done to the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Victim {
+    Core,
+    Worker,
+    Gateway,
+    MariaDb,
+    Kafka,
+    Redis,
+    Clients,
+    Network,
+}
+
+macro_rules! faults {
+    ($($fault:ident $name:literal $victim:ident $shortest:literal..$longest:literal $help:literal,)*) => {
+        /// Everything that can be done to the platform.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $(#[doc = $help] $fault,)*
+        }
+
+        impl Fault {
+            pub const ALL: &'static [Self] = &[$(Self::$fault,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name,)* }
+            }
+
+            pub fn victim(self) -> Victim {
+                match self { $(Self::$fault => Victim::$victim,)* }
+            }
+
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$fault => $help,)* }
+            }
+
+            /// How long it lasts, in milliseconds.
+            fn lasts(self) -> std::ops::Range<u64> {
+                match self { $(Self::$fault => $shortest..$longest,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    KillCore "kill-core" Core 200..3000 "one core: kill -9, started again",
+    KillWorker "kill-worker" Worker 200..3000 "one worker: kill -9, started again",
+    KillGateway "kill-gateway" Gateway 200..3000 "one gateway: kill -9, started again",
+    FreezeCore "freeze-core" Core 3000..8000 "one core: SIGSTOP, SIGCONT",
+    FreezeWorker "freeze-worker" Worker 3000..8000 "one worker: SIGSTOP, SIGCONT",
+    FreezeGateway "freeze-gateway" Gateway 3000..8000 "one gateway: SIGSTOP, SIGCONT",
+    DrainGateway "drain-gateway" Gateway 200..1000 "one gateway: orderly restart, as in a rolling upgrade",
+    ScaleWorkers "scale-workers" Worker 3000..6000 "one worker leaves in an orderly way and comes back",
+    KillMariaDb "kill-mariadb" MariaDb 500..4000 "MariaDB: kill -9, started again",
+    FreezeMariaDb "freeze-mariadb" MariaDb 3000..8000 "MariaDB: SIGSTOP, SIGCONT",
+    ReadOnlyMariaDb "readonly-mariadb" MariaDb 3000..6000 "MariaDB refuses writes",
+    SlowMariaDb "slow-mariadb" MariaDb 3000..6000 "somebody holds the locks on all conversations",
+    KillKafka "kill-kafka" Kafka 500..4000 "Kafka: kill -9, started again",
+    FreezeKafka "freeze-kafka" Kafka 3000..8000 "Kafka: SIGSTOP, SIGCONT",
+    KillRedis "kill-redis" Redis 500..4000 "Redis: kill -9, started again empty",
+    FlushRedis "flush-redis" Redis 10..20 "Redis: FLUSHALL",
+    FreezeRedis "freeze-redis" Redis 4000..8000 "Redis: SIGSTOP, SIGCONT",
+    TrimStream "trim-stream" Redis 10..20 "every entry of one gateway's stream is trimmed away, five times",
+    ResetClients "reset-clients" Clients 10..20 "all clients are cut off at once and come back at once",
+    CutGatewayCore "cut-gateway-core" Network 2000..6000 "no gateway reaches core: connections are cut and refused",
+    DeafGatewayCore "deaf-gateway-core" Network 3000..8000 "gateways reach core, its answers do not come back",
+    DeafWorkerRedis "deaf-worker-redis" Network 3000..8000 "workers reach Redis, its answers do not come back",
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(found) = Self::ALL.iter().find(|fault| fault.name() == text) {
+            return Ok(*found);
+        }
+        let names: Vec<&str> = Self::ALL.iter().map(|fault| fault.name()).collect();
+        bail!("there is no fault {text:?}; there are: all, {}", names.join(", "))
+    }
+}
+
+/// Faults that happen together, one shortly after the other.
+pub type Group = Vec<Fault>;
+
+/// `all`, or names separated by commas; `one+other` always happen together.
+pub fn parse_groups(text: &str) -> Result<Vec<Group>> {
+    if text == "all" {
+        return Ok(Fault::ALL.iter().map(|fault| vec![*fault]).collect());
+    }
+    let group = |names: &str| names.split('+').map(str::trim).map(Fault::from_str).collect();
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(group).collect()
+}
+
+/// One fault and its heal, in time since the start of the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub at: Duration,
+    pub heal: Duration,
+    pub fault: Fault,
+    /// Which of several processes of a kind, counted round.
+    pub target: usize,
+}
+
+/// `SplitMix64`: small, and the same for ever.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Within `range`, which is not empty.
+    pub fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
+        range.start + self.roll() % (range.end - range.start).max(1)
+    }
+
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.roll() % (len as u64).max(1)).unwrap_or_default()
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.roll() % 100 < percent
+    }
+}
+
+/// A fault every 10 to 15 s between warm-up and cool-down; a third of them in company. Every group has its turn before
+/// one comes a second time. At least one group happens, however short the run.
+pub fn plan(seed: u64, duration: Duration, groups: &[Group]) -> Vec<Planned> {
+    let mut dice = Dice::new(seed);
+    let mut planned = Vec::new();
+    if groups.is_empty() {
+        return planned;
+    }
+    let mut bag: Vec<&Group> = Vec::new();
+    let last = duration.saturating_sub(COOL_DOWN).saturating_sub(Duration::from_secs(8));
+    let mut at = WARM_UP;
+    while planned.is_empty() || at <= last {
+        if bag.is_empty() {
+            bag = groups.iter().collect();
+        }
+        let mut together = bag.swap_remove(dice.index(bag.len())).clone();
+        let company = bag.iter().position(|other| apart(&together, other));
+        if let (true, Some(company)) = (together.len() == 1 && dice.chance(33), company) {
+            together.extend(bag.swap_remove(company));
+        }
+        let mut begin = at;
+        for fault in together {
+            let heal = begin + Duration::from_millis(dice.within(fault.lasts()));
+            planned.push(Planned { at: begin, heal, fault, target: dice.index(2) });
+            begin += Duration::from_millis(dice.within(100..2000));
+        }
+        at += Duration::from_millis(dice.within(SPACING_MS));
+    }
+    planned
+}
+
+fn apart(one: &[Fault], other: &[Fault]) -> bool {
+    let victims: BTreeSet<Victim> = one.iter().map(|fault| fault.victim()).collect();
+    other.iter().all(|fault| !victims.contains(&fault.victim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: Duration = Duration::from_mins(5);
+
+    #[test]
+    fn the_same_seed_is_the_same_schedule_and_another_seed_another() {
+        let groups = parse_groups("all").unwrap();
+        assert_eq!(plan(7, RUN, &groups), plan(7, RUN, &groups));
+        assert_ne!(plan(7, RUN, &groups), plan(8, RUN, &groups));
+    }
+
+    #[test]
+    fn faults_stay_between_warm_up_and_cool_down_and_heal() {
+        for seed in 0..50 {
+            for planned in plan(seed, RUN, &parse_groups("all").unwrap()) {
+                assert!(planned.at >= WARM_UP && planned.heal > planned.at, "{planned:?}");
+                assert!(planned.heal + COOL_DOWN <= RUN + Duration::from_secs(3), "{planned:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_has_its_turn_and_some_have_company() {
+        let planned = plan(1, Duration::from_mins(10), &parse_groups("all").unwrap());
+        let faults: BTreeSet<Fault> = planned.iter().map(|planned| planned.fault).collect();
+        assert_eq!(faults.len(), Fault::ALL.len());
+        let together = planned.windows(2).filter(|two| two[1].at < two[0].at + Duration::from_secs(3)).count();
+        assert!(together > 3, "{together}");
+    }
+
+    #[test]
+    fn names_pick_faults_and_a_plus_keeps_them_together() {
+        let groups = parse_groups("kill-worker, flush-redis,freeze-kafka+kill-core").unwrap();
+        assert_eq!(
+            groups,
+            [vec![Fault::KillWorker], vec![Fault::FlushRedis], vec![Fault::FreezeKafka, Fault::KillCore]]
+        );
+        assert!(parse_groups("kill-everything").unwrap_err().to_string().contains("kill-gateway"));
+        for seed in 0..20 {
+            let planned = plan(seed, Duration::from_secs(30), &parse_groups("freeze-kafka+kill-core").unwrap());
+            assert_eq!(planned[0].fault, Fault::FreezeKafka);
+            assert_eq!(planned[1].fault, Fault::KillCore);
+        }
+    }
+}
