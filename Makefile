@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run run-real test test-clients test-full test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-operator torture torture-plants clean
+.PHONY: help run run-real test test-clients test-full test-unit lint fmt generated fuzz bench bench-path bench-store bench-idle bench-node bench-operator torture torture-plants clean
 
 DEFINITIONS := crds/chatcluster.dev_chatclusters.yaml charts/chatcluster/files/crd.yaml
 LISTEN ?= 127.0.0.1:8080
@@ -100,6 +100,11 @@ bench-idle: ## Memory of a gateway per idle connection
 	@scripts/prepare servers
 	cargo build --locked --release --workspace --bins
 	target/release/chatcluster-bench idle $(ARGS)
+
+bench-node: ## A gateway with 15,000 authenticated connections of 10 conversations each, on real servers
+	@scripts/prepare servers
+	cargo build --locked --release --workspace --bins
+	target/release/chatcluster-bench node $(ARGS)
 
 bench-operator: ## The operator: time to objects, calls a pass, memory with 100 ChatClusters
 	@scripts/prepare test
