@@ -205,8 +205,8 @@ pub struct Process {
     pub service_token: Option<Secret>,
 
     /// Instead of the platform, serve what test suites and load generators expect: POST /pub/{room} to the sockets at
-    /// /sub/{room}, echo at /echo-ws, STOMP at /stomp, SockJS at /echo and three more. Without any authentication: never
-    /// together with a broker, core or keys
+    /// /sub/{room}, echo at /echo-ws, STOMP at /stomp, and the services of the SockJS protocol's tests. Without any
+    /// authentication: never together with a broker, core or keys
     #[arg(
         long,
         env = "CHATCLUSTER_CONFORMANCE",
