@@ -8,6 +8,7 @@ mod node;
 mod path;
 mod percentiles;
 mod process_usage;
+mod rooms;
 mod store;
 
 use anyhow::Result;
@@ -27,6 +28,8 @@ enum Command {
     Node(node::Options),
     /// SEND -> ACK and SEND -> MESSAGE through the whole path, embedded and on real servers
     Path(path::Options),
+    /// One message to a room of 100,000 members, 10,000 of them connected
+    Rooms(rooms::Options),
     /// Sends a second into the database
     Store(store::Options),
     /// Memory of a gateway per idle connection
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
         Command::Limit(options) => limit::run(&options),
         Command::Node(options) => on_runtime(node::run(options)),
         Command::Path(options) => on_runtime(path::run(options)),
+        Command::Rooms(options) => on_runtime(rooms::run(options)),
         Command::Store(options) => on_runtime(store::run(options)),
         Command::Idle(options) => on_runtime(idle::run(options)),
     }

@@ -107,6 +107,7 @@ async fn conversations(store: &Store, users: &[UserId], distinct: bool) -> Resul
             kind: Kind::Group,
             name: Some("bench".into()),
             open: false,
+            fanout: None,
             creator_id: creator.clone(),
             members: members.to_vec(),
         };

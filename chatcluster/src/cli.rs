@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{run::RunOptions, topics::TopicsCommand};
+use crate::{dead_letters::DeadLettersCommand, run::RunOptions, topics::TopicsCommand};
 
 /// A real-time messaging platform: every client sees every event in order, once, even when any process is killed.
 ///
@@ -18,6 +18,7 @@ Try it:
   chatcluster run                        then open http://127.0.0.1:8080 in two browser windows
   chatcluster run --listen 0.0.0.0:80    for others on your network (put TLS in front of it)
   chatcluster topics apply --kafka-bootstrap-servers kafka:9092
+  chatcluster dlq list --kafka-bootstrap-servers kafka:9092
 
 In production the same platform runs as chatcluster-core, chatcluster-worker and chatcluster-gateway."
 )]
@@ -33,6 +34,9 @@ pub enum Command {
     /// Create the Kafka topics where no operator does
     #[command(subcommand)]
     Topics(Box<TopicsCommand>),
+    /// Dead letters: records that could not be processed
+    #[command(subcommand, name = "dlq")]
+    DeadLetters(Box<DeadLettersCommand>),
     /// Print the OpenAPI document of the REST API
     Openapi,
 }

@@ -38,6 +38,7 @@ files!(
     "client/outbox.js",
     "client/persistence.js",
     "client/receipts.js",
+    "client/rooms.js",
     "client/sender.js",
     "client/surroundings.js",
     "client/typing.js",

@@ -102,6 +102,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         service_token: service_token.clone(),
     };
     let background = Shutdown::manual();
+    let broadcast_above = options.worker.fanout_broadcast_above;
     let worker = Worker::start(options.worker, worker_parts, background.clone())?;
 
     let (health, metrics) = (Health::new(), Metrics::new("gateway"));
@@ -116,6 +117,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     }
     let mut gateway_options = options.gateway;
     gateway_options.node.get_or_insert_with(|| "chatcluster".into());
+    gateway_options.fanout_broadcast_above = broadcast_above;
     let gateway_parts = chatcluster_gateway::Parts {
         streams,
         producer: log.producer(),

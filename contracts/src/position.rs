@@ -7,12 +7,20 @@ use crate::{ids::ConversationId, seq::Seq};
 /// The last seq received, per conversation.
 pub type Resume = BTreeMap<ConversationId, Seq>;
 
+/// What an entry takes: a UUID, a seq of seven digits and what stands around them.
+const ENTRY_BYTES: usize = 48;
+
 /// `1;<conversationId>=<seq>;…`. Clients must treat it as opaque; the leading digit is the version.
 pub fn encode(resume: &Resume) -> String {
     use std::fmt::Write;
-    let mut text = String::from("1");
+    // one for every message of a session with several conversations: formatting and growing would be most of its cost
+    let mut text = String::with_capacity(1 + resume.len() * ENTRY_BYTES);
+    text.push('1');
     for (conversation, seq) in resume {
-        let _ = write!(text, ";{conversation}={seq}");
+        text.push(';');
+        text.push_str(conversation.as_str());
+        text.push('=');
+        let _ = write!(text, "{}", seq.get());
     }
     text
 }

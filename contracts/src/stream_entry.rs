@@ -49,9 +49,12 @@ pub enum StreamEntry {
         /// The event's JSON, which is the native frame.
         payload: Bytes,
         traceparent: Option<TraceParent>,
+        /// The conversation goes by broadcast: what follows comes on its room's channel.
+        broadcast: bool,
     },
-    /// Something without seq for the users named, such as typing: may be dropped, is never repeated.
-    Ephemeral { conversation_id: ConversationId, recipients: Recipients, payload: Bytes },
+    /// Something without seq for the users named, such as typing and presence: may be dropped, is never repeated. Of a
+    /// conversation: only for those who are still in it.
+    Ephemeral { conversation_id: Option<ConversationId>, recipients: Recipients, payload: Bytes },
     /// Something without seq for the users named that should arrive: status, notification.
     Direct { recipients: Recipients, payload: Bytes },
     /// Heads of conversations lately routed to this gateway, so that a lost last event is noticed.
@@ -75,6 +78,7 @@ mod field {
     pub(super) const RECIPIENTS: &str = "r";
     pub(super) const PAYLOAD: &str = "p";
     pub(super) const TRACEPARENT: &str = "tp";
+    pub(super) const BROADCAST: &str = "b";
 }
 
 /// Fields in the order they are written, ready for XADD.
@@ -84,7 +88,7 @@ impl StreamEntry {
     pub fn to_fields(&self) -> Fields {
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         match self {
-            Self::Event { conversation_id, seq, event_type, subject, recipients, payload, traceparent } => {
+            Self::Event { conversation_id, seq, event_type, subject, recipients, payload, traceparent, broadcast } => {
                 let mut fields = vec![
                     (field::KIND, Bytes::from_static(b"e")),
                     (field::CONVERSATION, text(conversation_id.as_str())),
@@ -99,14 +103,22 @@ impl StreamEntry {
                 if let Some(traceparent) = traceparent {
                     fields.push((field::TRACEPARENT, Bytes::from(traceparent.to_string())));
                 }
+                if *broadcast {
+                    fields.push((field::BROADCAST, Bytes::from_static(b"1")));
+                }
                 fields
             }
-            Self::Ephemeral { conversation_id, recipients, payload } => vec![
-                (field::KIND, Bytes::from_static(b"y")),
-                (field::CONVERSATION, text(conversation_id.as_str())),
-                (field::RECIPIENTS, recipients.0.clone()),
-                (field::PAYLOAD, payload.clone()),
-            ],
+            Self::Ephemeral { conversation_id, recipients, payload } => {
+                let mut fields = vec![
+                    (field::KIND, Bytes::from_static(b"y")),
+                    (field::RECIPIENTS, recipients.0.clone()),
+                    (field::PAYLOAD, payload.clone()),
+                ];
+                if let Some(conversation_id) = conversation_id {
+                    fields.push((field::CONVERSATION, text(conversation_id.as_str())));
+                }
+                fields
+            }
             Self::Direct { recipients, payload } => vec![
                 (field::KIND, Bytes::from_static(b"u")),
                 (field::RECIPIENTS, recipients.0.clone()),
@@ -132,6 +144,7 @@ impl StreamEntry {
                 field::RECIPIENTS => found.recipients = value,
                 field::PAYLOAD => found.payload = value,
                 field::TRACEPARENT => found.traceparent = value,
+                field::BROADCAST => found.broadcast = value,
                 _ => {}
             }
         }
@@ -149,6 +162,7 @@ struct Found {
     recipients: Bytes,
     payload: Bytes,
     traceparent: Bytes,
+    broadcast: Bytes,
 }
 
 fn parsed<T: std::str::FromStr>(name: &'static str, value: &[u8]) -> Result<T, InvalidEntry> {
@@ -179,9 +193,13 @@ impl Found {
                 recipients,
                 payload: self.payload,
                 traceparent: std::str::from_utf8(&self.traceparent).ok().and_then(TraceParent::parse),
+                broadcast: &self.broadcast[..] == b"1",
             }),
             b"y" => Ok(StreamEntry::Ephemeral {
-                conversation_id: parsed(field::CONVERSATION, &self.conversation)?,
+                conversation_id: match &self.conversation[..] {
+                    b"" => None,
+                    conversation => Some(parsed(field::CONVERSATION, conversation)?),
+                },
                 recipients,
                 payload: self.payload,
             }),

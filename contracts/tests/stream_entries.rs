@@ -42,9 +42,10 @@ fn entry() -> impl Strategy<Value = StreamEntry> {
             proptest::option::of(id()),
             recipients(),
             payload(),
-            proptest::option::of(trace)
+            proptest::option::of(trace),
+            any::<bool>()
         )
-            .prop_map(|(conversation_id, seq, kind, subject, recipients, payload, traceparent)| {
+            .prop_map(|(conversation_id, seq, kind, subject, recipients, payload, traceparent, broadcast)| {
                 StreamEntry::Event {
                     conversation_id,
                     seq: Seq::new(seq),
@@ -53,10 +54,11 @@ fn entry() -> impl Strategy<Value = StreamEntry> {
                     recipients,
                     payload,
                     traceparent,
+                    broadcast,
                 }
             }),
         (conversation(), recipients(), payload()).prop_map(|(conversation_id, recipients, payload)| {
-            StreamEntry::Ephemeral { conversation_id, recipients, payload }
+            StreamEntry::Ephemeral { conversation_id: Some(conversation_id), recipients, payload }
         }),
         (recipients(), payload()).prop_map(|(recipients, payload)| StreamEntry::Direct { recipients, payload }),
         proptest::collection::vec((conversation(), 0_u64..), 0..6).prop_map(|heads| StreamEntry::Digest {

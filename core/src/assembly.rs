@@ -3,32 +3,41 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::Router;
-use chatcluster_contracts::topics::{Names, Topic, is_valid_name};
+use chatcluster_contracts::{
+    revocation::Revocation,
+    topics::{Names, Topic, is_valid_name},
+};
 use chatcluster_service::{
     health::{Dependency, Health},
     metrics::Metrics,
-    tokens::Verifier,
+    tokens::{Revocations, Verifier},
     trace::TraceSource,
 };
 use chatcluster_transport::{
+    ended_logins,
     event_log::{EventLog, Producer},
     gateway_streams::GatewayStreams,
 };
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
-    identity::{Identity, IdentityOptions, keys::SigningKey},
-    metrics::RelayMetrics,
-    options::{CoreOptions, TokenOptions},
-    outbox::relay::{Relay, RelayParts},
+    identity::{Identity, IdentityOptions, keys::SigningKey, revoking},
+    ingest::Ingest,
+    metrics::{IngestMetrics, RelayMetrics},
+    options::{CoreOptions, OutboxRelay, TokenOptions},
+    outbox::{
+        external,
+        relay::{Relay, RelayParts},
+    },
+    presence,
     rest::{self, Api},
     rpc::{self, Rpc},
-    store::{Store, StoreOptions},
+    store::{self, Store, StoreOptions},
 };
 
 const MIGRATE_RETRY: Duration = Duration::from_secs(1);
@@ -85,12 +94,16 @@ impl Core {
             append_lanes: options.append_lanes,
             pool_size: options.database_connections,
         })?;
+        anyhow::ensure!(
+            options.outbox_relay == OutboxRelay::Builtin || !store.is_embedded(),
+            "outbox-relay: SQLite has no log that an external relay could read; use builtin"
+        );
         store.send_metrics().register(&parts.metrics);
         let key = match &options.signing_key_file {
             Some(path) => SigningKey::from_file(path)?,
             None => SigningKey::load_or_create(&options.data_dir)?,
         };
-        let identity = Identity::new(store.clone(), identity_options(&options.tokens), key)?;
+        let (identity, ended_logins) = Identity::new(store.clone(), identity_options(&options.tokens), key)?;
         let (verifier, producer) = (identity.verifier(), parts.log.producer());
         let streams_stop = CancellationToken::new();
         let grpc = rpc::routes(&Rpc {
@@ -104,12 +117,24 @@ impl Core {
         .await?;
         let router = rest::router(Api {
             store: store.clone(),
-            identity,
+            identity: identity.clone(),
             traces: Arc::new(TraceSource::new(options.rest_trace_rate)),
             trusted_proxies: options.trusted_proxies,
         });
         let (stop, (is_migrated, migrated)) = (CancellationToken::new(), watch::channel(false));
+        let ingest_metrics = IngestMetrics::default();
+        ingest_metrics.register(&parts.metrics);
+        let ingest = options.ingest.then(|| Ingest {
+            store: store.clone(),
+            log: parts.log.clone(),
+            service_sender: options.ingest_service_sender.clone(),
+            metrics: ingest_metrics,
+        });
         let background = Background {
+            ingest,
+            revocations: identity.revocations(),
+            ended_logins,
+            stop_ingest: streams_stop.clone(),
             store: store.clone(),
             producer,
             holder: options.node.clone().unwrap_or(parts.node),
@@ -117,6 +142,7 @@ impl Core {
             database: parts.health.dependency("database"),
             log: parts.health.optional_dependency("kafka"),
             signals: parts.health.optional_dependency("redis"),
+            kept_for_others: (options.outbox_relay == OutboxRelay::External).then_some(options.outbox_keep),
             metrics: parts.metrics,
             stop: stop.clone(),
         };
@@ -182,6 +208,11 @@ fn identity_options(options: &TokenOptions) -> IdentityOptions {
 }
 
 struct Background {
+    /// Also begins with the schema; ends before the lanes of the store do.
+    ingest: Option<Ingest>,
+    stop_ingest: CancellationToken,
+    revocations: Revocations,
+    ended_logins: mpsc::Receiver<Revocation>,
     store: Store,
     producer: Arc<dyn Producer>,
     streams: Arc<dyn GatewayStreams>,
@@ -190,6 +221,8 @@ struct Background {
     database: Dependency,
     log: Dependency,
     signals: Dependency,
+    /// How long rows of the outbox stay for an external relay; `None`: they are published here.
+    kept_for_others: Option<Duration>,
     stop: CancellationToken,
 }
 
@@ -197,37 +230,54 @@ impl Background {
     async fn run(self, migrate: bool, migrated: watch::Sender<bool>) {
         let (producer, streams) = (self.producer.clone(), self.streams.clone());
         let mut tasks = JoinSet::new();
+        let (signals, keys) = (streams.signals(), streams.keys().clone());
         tasks.spawn(check_dependencies(producer, streams, self.log.clone(), self.signals.clone()));
+        tasks.spawn(revoking::tell(self.ended_logins, signals.clone(), keys.clone()));
         tokio::select! {
             () = self.stop.cancelled() => return,
-            () = self.migrate(migrate) => {}
+            () = Self::migrate(&self.store, &self.database, migrate) => {}
         }
         migrated.send_replace(true);
-        let metrics = RelayMetrics::default();
-        metrics.register(&self.metrics);
-        let relay = Relay::start(RelayParts {
-            store: self.store.clone(),
-            producer: self.producer.clone(),
-            streams: self.streams,
-            holder: self.holder,
-            metrics,
-            database: self.database,
-        });
+        let channel = keys.auth_revoked();
+        tasks.spawn(ended_logins::watch(self.revocations, self.store.clone(), signals, channel, |_| {}));
+        let relay = if let Some(keep) = self.kept_for_others {
+            tasks.spawn(external::sweep(self.store.clone(), keep, self.database));
+            None
+        } else {
+            let metrics = RelayMetrics::default();
+            metrics.register(&self.metrics);
+            Some(Relay::start(RelayParts {
+                store: self.store.clone(),
+                producer: self.producer.clone(),
+                streams: self.streams,
+                holder: self.holder,
+                metrics,
+                database: self.database,
+            }))
+        };
+        tasks.spawn(presence::run(self.store.clone(), self.producer.clone()));
         tasks.spawn(keep_house(self.store, self.producer));
+        let ingest = self.ingest.map(|ingest| tokio::spawn(ingest.run(self.stop_ingest)));
         self.stop.cancelled().await;
+        if let Some(ingest) = ingest
+            && let Err(error) = ingest.await
+        {
+            tracing::error!(%error, "ingest died");
+        }
         tasks.shutdown().await;
-        relay.stop().await;
+        if let Some(relay) = relay {
+            relay.stop().await;
+        }
     }
 
     /// Returns once the schema is there.
-    async fn migrate(&self, migrate: bool) {
+    async fn migrate(store: &Store, database: &Dependency, migrate: bool) {
         loop {
-            let done =
-                if migrate { self.store.migrate().await } else { self.store.check_schema().await.map_err(Into::into) };
+            let done = if migrate { store.migrate().await } else { store.check_schema().await.map_err(Into::into) };
             match done {
-                Ok(()) => return self.database.up(),
+                Ok(()) => return database.up(),
                 Err(error) => {
-                    self.database.down(&error);
+                    database.down(&error);
                     tracing::warn!(%error, "database not ready");
                 }
             }
@@ -256,7 +306,12 @@ async fn check_dependencies(
     }
 }
 
-/// Removes what has run out: gateway boots with their connections, tickets, refresh tokens.
+async fn prune(store: &Store) -> store::Result<()> {
+    store.prune_sessions().await?;
+    store.prune_notifications().await
+}
+
+/// Removes what has run out: gateway boots with their connections, tickets, refresh tokens, notifications.
 async fn keep_house(store: Store, producer: Arc<dyn Producer>) {
     let mut boots = tokio::time::interval(PRUNE_BOOTS_EVERY);
     let mut sessions = tokio::time::interval(PRUNE_SESSIONS_EVERY);
@@ -266,7 +321,7 @@ async fn keep_house(store: Store, producer: Arc<dyn Producer>) {
                 let records: Vec<_> = gone.into_iter().map(|live| live.record).collect();
                 rpc::announce(&producer, Topic::ConnectionRemove, &records);
             }),
-            _ = sessions.tick() => store.prune_sessions().await,
+            _ = sessions.tick() => prune(&store).await,
         };
         if let Err(error) = pruned {
             tracing::debug!(%error, "expired rows stay for now");

@@ -7,13 +7,16 @@ mod assembly;
 mod clock;
 pub mod domain;
 pub mod identity;
+mod ingest;
 pub mod metrics;
 mod options;
 pub mod outbox;
+mod presence;
 pub mod rest;
 pub mod rpc;
 mod server;
 pub mod store;
+mod to_the_end;
 
 pub use assembly::{Core, Parts};
 pub use options::{CoreOptions, Options, TokenOptions};

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chatcluster_contracts::problem::Problem;
+use chatcluster_contracts::{
+    problem::{Code, Problem},
+    topics::Topic,
+};
 use chatcluster_service::metrics::{Metrics, latency_histogram};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -63,6 +66,41 @@ impl SendMetrics {
                 "Batches that lost a race and ran one by one",
                 self.contended.clone(),
             );
+        });
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct IngestOutcome {
+    topic: &'static str,
+    /// `stored`, `repeated` or a code of `problem.rs`.
+    outcome: &'static str,
+}
+
+/// Records of outside producers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IngestMetrics {
+    records: Family<IngestOutcome, Counter>,
+    pub(crate) retries: Counter,
+}
+
+impl IngestMetrics {
+    pub(crate) fn stored(&self, topic: Topic, repeated: bool) {
+        self.count(topic, if repeated { "repeated" } else { "stored" });
+    }
+
+    pub(crate) fn refused(&self, topic: Topic, code: Code) {
+        self.count(topic, code.as_str());
+    }
+
+    fn count(&self, topic: Topic, outcome: &'static str) {
+        self.records.get_or_create(&IngestOutcome { topic: topic.default_name(), outcome }).inc();
+    }
+
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        metrics.register(|registry| {
+            registry.register("ingest_records", "Records of producers by outcome", self.records.clone());
+            registry.register("ingest_retries", "Attempts to store a record that failed", self.retries.clone());
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use chatcluster_contracts::ids::UserId;
 use chatcluster_service::{
     config::{Secret, duration, service_token},
     telemetry::LogOptions,
@@ -54,6 +55,13 @@ pub struct CoreOptions {
     /// Shards of the outbox; all core processes of a cluster must agree
     #[arg(long, env = "CHATCLUSTER_OUTBOX_SHARDS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub outbox_shards: u32,
+    /// Who publishes the outbox to Kafka: builtin (this process), or external (such as Debezium, from the binary log of MySQL
+    /// or MariaDB)
+    #[arg(long, env = "CHATCLUSTER_OUTBOX_RELAY", default_value = "builtin", value_enum)]
+    pub outbox_relay: OutboxRelay,
+    /// How long rows of the outbox stay in the table for an external relay
+    #[arg(long, env = "CHATCLUSTER_OUTBOX_KEEP", default_value = "1h", value_parser = duration)]
+    pub outbox_keep: Duration,
     /// Folder of what this process keeps: the signing key
     #[arg(long, env = "CHATCLUSTER_DATA_DIR", default_value = "./data", value_name = "FOLDER")]
     pub data_dir: PathBuf,
@@ -69,12 +77,25 @@ pub struct CoreOptions {
     pub grpc_open_reflection: bool,
     #[command(flatten)]
     pub tokens: TokenOptions,
+    /// Store what others produce to the topics message.ingest and chat-messages: true or false
+    #[arg(long, env = "CHATCLUSTER_INGEST", default_value_t = true, action = clap::ArgAction::Set)]
+    pub ingest: bool,
+    /// User in whose name records of chat-messages without a senderId are stored; default: such records are refused
+    #[arg(long, env = "CHATCLUSTER_INGEST_SERVICE_SENDER", value_name = "USER")]
+    pub ingest_service_sender: Option<UserId>,
     /// Proxies in front that append to X-Forwarded-For; 0: the header is not believed
     #[arg(long, env = "CHATCLUSTER_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
     /// How many messages a second that come by REST are traced
     #[arg(long, env = "CHATCLUSTER_REST_TRACE_RATE", default_value_t = 50, value_name = "MESSAGES/S")]
     pub rest_trace_rate: u32,
+}
+
+/// Who publishes the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutboxRelay {
+    Builtin,
+    External,
 }
 
 /// Whose tokens are accepted, and how long core's own are good for.
@@ -123,11 +144,15 @@ impl CoreOptions {
             migrate: true,
             append_lanes: 2,
             outbox_shards: 8,
+            outbox_relay: OutboxRelay::Builtin,
+            outbox_keep: Duration::from_hours(1),
             data_dir,
             signing_key_file: None,
             service_token,
             grpc_open_reflection: false,
             tokens: TokenOptions::default(),
+            ingest: true,
+            ingest_service_sender: None,
             trusted_proxies: 0,
             rest_trace_rate: 50,
         }

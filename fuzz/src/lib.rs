@@ -10,16 +10,22 @@ extern crate self as chatcluster_contracts;
 
 #[path = "../../contracts/src/close.rs"]
 pub mod close;
+#[path = "../../contracts/src/event.rs"]
+pub mod event;
 #[path = "../../contracts/src/frame/mod.rs"]
 pub mod frame;
 #[path = "../../contracts/src/ids.rs"]
 pub mod ids;
+#[path = "../../contracts/src/log_id.rs"]
+pub mod log_id;
 #[path = "../../contracts/src/position.rs"]
 pub mod position;
 #[path = "../../contracts/src/problem.rs"]
 pub mod problem;
 #[path = "../../contracts/src/record/mod.rs"]
 pub mod record;
+#[path = "../../contracts/src/room_message.rs"]
+pub mod room_message;
 #[path = "../../contracts/src/seq.rs"]
 pub mod seq;
 #[path = "../../contracts/src/time.rs"]

@@ -1,61 +1,46 @@
-//! Assembles the gateway.
+//! A running gateway: starts what runs beside the sessions, serves clients, and ends it all in order.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use axum::Router;
-use chatcluster_contracts::{
-    ids::{BootId, Node, UserId},
-    problem::{Code, Problem},
-    record::TypingRecord,
-};
 use chatcluster_service::{
     config::Secret,
     health::{Dependency, Health},
     metrics::Metrics,
     operations,
-    rpc::ServiceToken,
     shutdown::Shutdown,
-    tokens::{Claims, Verifier, VerifierOptions},
-    trace::TraceSource,
+    tokens::{Verifier, VerifierOptions},
 };
 use chatcluster_transport::{
     event_log::Producer,
     gateway_streams::{GatewayStreams, memory::MemoryStreams},
 };
-use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
     task::JoinSet,
 };
 use tonic::transport::Channel;
 
 use crate::{
     Options,
-    conformance::{self, Brokerage, Nowhere, RoomReader, Rooms},
-    delivery::Delivery,
+    assembly::assemble,
+    conformance::{self, Nowhere, RoomReader, Rooms},
     drain::drain,
     inbound::Inbound,
-    listen::{self, Addresses, Guests, Origins, SockJs, web},
-    metrics::GatewayMetrics,
-    presence::{self, Presence},
-    session::{Common, Deadlines, MessageLimits, Quota, Sessions, Wheel, Workspaces, rate::TokenBucket, ticks},
-    upstream::{
-        CoreApi,
-        receipts::{self, Receipts},
-        sends::{self, Sends},
-        typing::{self, Typing},
-    },
+    listen, revoked,
+    shared::Shared,
+    upstream::{CoreApi, typing},
 };
 
 /// How often core and the log are looked at.
 const PROBE: Duration = Duration::from_secs(2);
-/// Time for the last words to Redis and core.
+/// Time for the last words to Redis and core, and for what runs beside the sessions to end.
 const LEAVE: Duration = Duration::from_secs(3);
 
 /// What the gateway works with.
@@ -83,69 +68,14 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// What every connection's task shares.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) gateway: presence::Gateway,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) delivery: Arc<Delivery>,
-    pub(crate) presence: Arc<Presence>,
-    pub(crate) wheel: Arc<Wheel>,
-    pub(crate) core: CoreApi,
-    pub(crate) sends: Sends,
-    pub(crate) receipts: Receipts,
-    pub(crate) typing: Typing,
-    verifier: Verifier,
-    issuer: String,
-    pub(crate) traces: TraceSource,
-    pub(crate) metrics: Arc<GatewayMetrics>,
-    pub(crate) common: Arc<Common>,
-    pub(crate) workspaces: Workspaces,
-    pub(crate) message_limits: MessageLimits,
-    pub(crate) user_quota: Quota<UserId>,
-    pub(crate) address_quota: Quota<IpAddr>,
-    pub(crate) addresses: Arc<Addresses>,
-    pub(crate) origins: Origins,
-    pub(crate) web: Router,
-    /// Connections that may come now.
-    pub(crate) accepts: Mutex<TokenBucket>,
-    /// Connections that are no sessions.
-    pub(crate) guests: Arc<Guests>,
-    pub(crate) sockjs: SockJs,
-    /// Conformance mode's.
-    pub(crate) rooms: Option<Arc<Rooms>>,
-    pub(crate) broker: Option<Brokerage>,
-    pub(crate) shutdown: Shutdown,
-    health: Health,
-}
-
-impl Shared {
-    /// Is anything limited by address, so that sessions must know theirs?
-    pub(crate) fn knows_addresses(&self) -> bool {
-        self.options.max_address_connections > 0 || self.address_quota.is_limited()
-    }
-
-    /// Who a token speaks for. A subject of an outside issuer may be called like somebody who signed up here, so it is core
-    /// who says whether it is anybody.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Problem> {
-        let mut claims = self.verifier.verify(token).await?;
-        if claims.issuer != self.issuer {
-            claims = self.core.verify_token(token).await?;
-        }
-        // sessions close within a tick before the expiry: a token that would close at once opens none
-        if ticks::at_unix(claims.expires_at) <= ticks::now() + 1 {
-            return Err(Problem::new(Code::TokenExpired, "the token has expired"));
-        }
-        Ok(claims)
-    }
-}
-
 /// A running gateway.
 pub struct Gateway {
     shared: Arc<Shared>,
     background: JoinSet<()>,
     /// The plain TCP port of STOMP.
     stomp: Option<SocketAddr>,
+    /// The port of user events.
+    user_events: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -171,15 +101,6 @@ impl Acceptor {
     }
 }
 
-/// What runs beside the sessions.
-struct Roads {
-    sends: sends::Road,
-    receipts: receipts::Road,
-    typing: mpsc::Receiver<TypingRecord>,
-    redis: Dependency,
-    kafka: Dependency,
-}
-
 impl Gateway {
     /// Starts everything but the listener. Nothing needs to be reachable yet.
     pub fn start(options: Options, parts: Parts, shutdown: Shutdown) -> anyhow::Result<Self> {
@@ -188,7 +109,9 @@ impl Gateway {
         let Shared { gateway, delivery, presence, metrics, core, .. } = &*shared;
 
         let mut background = JoinSet::new();
-        background.spawn(roads.sends.run());
+        for road in roads.sends {
+            background.spawn(road.run());
+        }
         background.spawn(roads.receipts.run());
         background.spawn(typing::run(roads.typing, producer.clone(), roads.kafka.clone()));
         background.spawn(presence.clone().run());
@@ -200,6 +123,10 @@ impl Gateway {
         });
         background.spawn(delivery.clone().sweep(shared.options.sweep));
         background.spawn(delivery.clone().check_when_asked());
+        background.spawn(delivery.clone().check_rooms_when_asked());
+        let (rooms, ear) = roads.rooms;
+        background.spawn(rooms.run(ear, delivery.clone()));
+        background.spawn(revoked::watch(shared.clone(), streams.clone()));
         background.spawn(probe(core.clone(), producer, roads.kafka));
         let turning = shared.wheel.clone();
         background.spawn(async move { turning.turn().await });
@@ -210,9 +137,12 @@ impl Gateway {
             leased.leased().await;
             inbound.read_own_stream(&*streams, &gateway).await;
         });
+        background.spawn(shared.user_events.clone().run(roads.user_events));
+        background.spawn(shared.user_events.clone().tell(shared.gateway.node.clone()));
         let stomp = serve_stomp(&shared, &mut background)?;
+        let user_events = serve_user_events(&shared, &mut background)?;
         tracing::info!(node = %shared.gateway.node, boot = %shared.gateway.boot, "gateway started");
-        Ok(Self { shared, background, stomp })
+        Ok(Self { shared, background, stomp, user_events })
     }
 
     /// Starts the gateway in conformance mode: without anybody behind it.
@@ -245,12 +175,17 @@ impl Gateway {
         background.spawn(inbound.run(Box::new(RoomReader(rooms))));
         let stomp = serve_stomp(&shared, &mut background)?;
         tracing::warn!("conformance mode: everybody may publish and subscribe to everything");
-        Ok(Self { shared, background, stomp })
+        Ok(Self { shared, background, stomp, user_events: None })
     }
 
     /// Where STOMP is spoken over plain TCP.
     pub fn stomp_address(&self) -> Option<SocketAddr> {
         self.stomp
+    }
+
+    /// Where user events have a port of their own.
+    pub fn user_events_address(&self) -> Option<SocketAddr> {
+        self.user_events
     }
 
     /// For a port that is shared with others; [`run`](Self::run) must run beside it.
@@ -271,7 +206,10 @@ impl Gateway {
         self.shared.health.set_draining();
         drain(&self.shared.sessions, self.shared.options.drain).await;
         self.shared.presence.leave(LEAVE).await;
-        self.background.shutdown().await;
+        if tokio::time::timeout(LEAVE, self.background.shutdown()).await.is_err() {
+            // a client of Kafka or Redis that does not let go
+            tracing::warn!(tasks = self.background.len(), "tasks hang at the end; not waited for");
+        }
         Ok(())
     }
 }
@@ -287,92 +225,28 @@ fn serve_stomp(shared: &Arc<Shared>, background: &mut JoinSet<()>) -> anyhow::Re
     Ok(Some(address))
 }
 
-fn assemble(
-    options: Options,
-    parts: Parts,
-    shutdown: Shutdown,
-    rooms: Option<Arc<Rooms>>,
-) -> anyhow::Result<(Arc<Shared>, Roads)> {
-    raise_file_limit();
-    let gateway = presence::Gateway { node: node(options.node.as_deref())?, boot: new_boot()? };
-    let redis = parts.health.dependency("redis");
-    let core = CoreApi::new(parts.core, ServiceToken::new(&parts.service_token)?, parts.health.dependency("core"));
-    let kafka = parts.health.optional_dependency("kafka");
-    let metrics = Arc::new(GatewayMetrics::register(&parts.metrics));
-    let sessions = Arc::new(Sessions::default());
-    let delivery = Delivery::new(sessions.clone(), core.clone(), metrics.clone(), options.resume_limit);
-    let presence = Presence::new(gateway.clone(), &*parts.streams, core.clone(), sessions.clone(), redis.clone());
-    let (sends, send_road) = Sends::new(core.clone(), metrics.clone(), options.send_timeout);
-    let (receipts, receipt_road) = Receipts::new(core.clone());
-    let (typing, typing_records) = Typing::new();
-    let mut deadlines = Deadlines::new(&options);
-    if rooms.is_some() {
-        // whoever measures idle sockets need not answer pings
-        deadlines = deadlines.without_silence();
-    }
-    let origins = if rooms.is_some() { Origins::Any } else { Origins::listed(&options.allowed_origins) };
-    let sockjs = match &rooms {
-        Some(_) => SockJs::conformance(conformance::sockjs_services())?,
-        None => SockJs::new(&options, origins.clone())?,
-    };
-    let web = if rooms.is_some() { parts.web } else { web::with_upgrade_hint(parts.web) };
-    let shared = Arc::new_cyclic(|shared| Shared {
-        web: web.merge(sockjs.router(shared)),
-        gateway,
-        sessions,
-        delivery,
-        presence,
-        wheel: Arc::new(Wheel::new(deadlines)),
-        core,
-        sends,
-        receipts,
-        typing,
-        verifier: parts.verifier,
-        issuer: parts.issuer,
-        traces: TraceSource::new(parts.trace_rate),
-        common: Arc::new(Common { queue_limit: options.session_queue, metrics: metrics.session.clone() }),
-        workspaces: Workspaces::default(),
-        message_limits: MessageLimits { max_message: options.max_frame, max_conformance: conformance::MAX_MESSAGE },
-        user_quota: Quota::new(options.user_send_rate, options.user_byte_rate),
-        address_quota: Quota::new(options.address_send_rate, options.address_byte_rate),
-        addresses: Addresses::new(options.max_address_connections),
-        origins,
-        metrics,
-        accepts: Mutex::new(TokenBucket::full(options.accept_rate, ticks::now())),
-        guests: Arc::default(),
-        sockjs,
-        broker: rooms.is_some().then(Brokerage::default),
-        rooms,
-        shutdown,
-        health: parts.health,
-        options,
-    });
-    let roads = Roads { sends: send_road, receipts: receipt_road, typing: typing_records, redis, kafka };
-    Ok((shared, roads))
-}
+/// The default of `--user-events-listen`.
+const DEFAULT_USER_EVENTS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8084);
 
-fn node(configured: Option<&str>) -> anyhow::Result<Node> {
-    let name = match configured {
-        Some(name) => name.to_owned(),
-        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
-    };
-    Node::parse(&name).with_context(|| format!("--node {name:?} cannot be a gateway's name"))
-}
-
-/// Every client is a file descriptor, and the usual soft limit is 1,024 of them.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+/// Serves the port of user events, if there is to be one.
+fn serve_user_events(shared: &Arc<Shared>, background: &mut JoinSet<()>) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = shared.options.user_events_listen else { return Ok(None) };
+    let listener = match listen::plain::bind(address) {
+        // several gateways on one machine need not be told of a port that nobody asked for
+        Err(error) if error.kind() == ErrorKind::AddrInUse && address == DEFAULT_USER_EVENTS_LISTEN => {
+            tracing::warn!(%address, "somebody else listens here: user events are at /user-events only; --user-events-listen names another address");
+            return Ok(None);
         }
+        bound => bound.with_context(|| format!("--user-events-listen {address}"))?,
+    };
+    let address = listener.local_addr().context("the listener has no address")?;
+    let shared = shared.clone();
+    if shared.options.user_events_open {
+        tracing::warn!("user events are open: whoever can connect may listen to anybody's");
     }
-}
-
-fn new_boot() -> anyhow::Result<BootId> {
-    Ok(BootId::parse(&format!("{:012x}", rand::random::<u64>() >> 16))?)
+    background.spawn(async move { listen::serve(&shared, listener, listen::accept_listener).await });
+    tracing::info!(user_events = %address, "listening for listeners to user events");
+    Ok(Some(address))
 }
 
 async fn probe(core: CoreApi, producer: Arc<dyn Producer>, kafka: Dependency) {

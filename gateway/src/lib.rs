@@ -5,18 +5,24 @@
 //! [`delivery`] decides by seq whose turn it is, and the sessions' queues are written. `presence` tells the others who is
 //! here, and `drain` ends it all.
 
+mod assembly;
 mod conformance;
 pub mod delivery;
 mod drain;
 mod gateway;
 mod inbound;
+pub mod legacy;
 pub mod listen;
 mod metrics;
 mod options;
 mod presence;
 pub mod protocol;
+mod revoked;
+mod rooms;
 mod session;
+mod shared;
 mod upstream;
+mod user_events;
 
 pub use gateway::{Acceptor, Gateway, Parts};
-pub use options::{Options, Process};
+pub use options::{ListenAt, Options, Process};

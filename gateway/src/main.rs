@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
-use chatcluster_gateway::{Gateway, Parts, Process, listen::web};
-use chatcluster_service::{config, health::Health, metrics::Metrics, operations, rpc, shutdown::Shutdown, telemetry};
+use chatcluster_gateway::{Gateway, Options, Parts, Process, legacy, listen::web};
+use chatcluster_service::{
+    config,
+    health::Health,
+    metrics::Metrics,
+    operations, rpc,
+    shutdown::{self, Shutdown},
+    telemetry,
+};
 use chatcluster_transport::{
     event_log::{EventLog, kafka::KafkaLog},
     gateway_streams::redis::RedisStreams,
@@ -14,8 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let process: Process = config::parse();
-    let _telemetry = telemetry::init("chatcluster-gateway", &process.log)?;
+    let process: Process = config::parse_above(&legacy::settings(|name| std::env::var(name).ok())?);
+    let telemetry = telemetry::init("chatcluster-gateway", &process.log)?;
     let shutdown = Shutdown::on_signals()?;
     let listener = tokio::net::TcpListener::bind(process.listen).await?;
     let (health, metrics) = (Health::new(), Metrics::new("gateway"));
@@ -34,5 +41,13 @@ async fn main() -> anyhow::Result<()> {
         health,
         metrics,
     };
-    Gateway::start(process.options, parts, shutdown)?.serve(listener).await
+    let options = Options {
+        user_events_listen: process.user_events_listen.0,
+        fanout_broadcast_above: process.fanout_broadcast_above,
+        ..process.options
+    };
+    let ended = Gateway::start(options, parts, shutdown)?.serve(listener).await;
+    // what is left to be logged and traced
+    drop(telemetry);
+    shutdown::leave(ended)
 }

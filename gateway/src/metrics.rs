@@ -45,6 +45,21 @@ pub(crate) struct GatewayMetrics {
     pub(crate) stream_length: Gauge<u64, AtomicU64>,
     pub(crate) entry_to_socket: Histogram,
     pub(crate) send_to_ack: Histogram,
+    pub(crate) user_event_connections: Gauge,
+    pub(crate) user_event_messages: Counter,
+    pub(crate) user_event_deliveries: Counter,
+    pub(crate) user_event_replayed: Counter,
+    pub(crate) user_events_limited: Counter,
+    pub(crate) user_event_gaps: Counter,
+    pub(crate) user_event_to_socket: Histogram,
+    pub(crate) rooms: Gauge,
+    pub(crate) room_listeners: Gauge,
+    pub(crate) room_messages: Counter,
+    pub(crate) room_deliveries: Counter,
+    pub(crate) room_replayed: Counter,
+    pub(crate) room_undecodable: Counter,
+    pub(crate) room_gaps: Counter,
+    pub(crate) room_to_socket: Histogram,
 }
 
 impl GatewayMetrics {
@@ -67,6 +82,21 @@ impl GatewayMetrics {
             stream_length: Gauge::default(),
             entry_to_socket: latency_histogram(),
             send_to_ack: latency_histogram(),
+            user_event_connections: Gauge::default(),
+            user_event_messages: Counter::default(),
+            user_event_deliveries: Counter::default(),
+            user_event_replayed: Counter::default(),
+            user_events_limited: Counter::default(),
+            user_event_gaps: Counter::default(),
+            user_event_to_socket: latency_histogram(),
+            rooms: Gauge::default(),
+            room_listeners: Gauge::default(),
+            room_messages: Counter::default(),
+            room_deliveries: Counter::default(),
+            room_replayed: Counter::default(),
+            room_undecodable: Counter::default(),
+            room_gaps: Counter::default(),
+            room_to_socket: latency_histogram(),
         };
         metrics.register(|registry| {
             let mut counter =
@@ -82,6 +112,24 @@ impl GatewayMetrics {
             counter("stream_entries", "Entries read of the own stream", &ours.stream_entries);
             counter("stream_undecodable", "Entries that could not be decoded", &ours.stream_undecodable);
             counter("stream_gaps", "Times that entries may have been lost unread", &ours.stream_gaps);
+            counter("user_event_messages", "User events for listeners here", &ours.user_event_messages);
+            counter("user_event_deliveries", "User events handed to listeners", &ours.user_event_deliveries);
+            counter("user_event_replayed", "User events of the past handed to listeners", &ours.user_event_replayed);
+            counter("user_events_limited", "User events dropped by the rate of their name", &ours.user_events_limited);
+            counter("user_event_gaps", "Times that user events may have been missed", &ours.user_event_gaps);
+            counter("room_messages", "Messages heard of rooms", &ours.room_messages);
+            counter("room_deliveries", "Records of rooms handed to sessions", &ours.room_deliveries);
+            counter("room_replayed", "Records read again in the logs of rooms", &ours.room_replayed);
+            counter("room_undecodable", "Messages of rooms that could not be read", &ours.room_undecodable);
+            counter("room_gaps", "Times that messages of rooms may have been missed", &ours.room_gaps);
+            registry.register("rooms", "Rooms listened to", ours.rooms.clone());
+            registry.register("room_listeners", "Sessions that visit rooms", ours.room_listeners.clone());
+            let written = "From hearing messages of rooms to having written their frames";
+            registry.register("room_to_socket_seconds", written, ours.room_to_socket.clone());
+            let listeners = "Connections that listen to user events";
+            registry.register("user_event_connections", listeners, ours.user_event_connections.clone());
+            let written = "From hearing user events to having written their frames";
+            registry.register("user_event_to_socket_seconds", written, ours.user_event_to_socket.clone());
             registry.register("connections", "Client connections now", ours.connections.clone());
             registry.register("queue_bytes", "Bytes waiting for slow clients", ours.session.queue_bytes.clone());
             registry.register("stream_length", "Entries waiting in the own stream", ours.stream_length.clone());

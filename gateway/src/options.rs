@@ -1,7 +1,8 @@
 //! The settings of a gateway.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
+use chatcluster_contracts::road::BROADCAST_ABOVE;
 use chatcluster_service::{
     config::{Secret, bytes, duration, origin, service_token},
     rpc::CoreUrl,
@@ -14,6 +15,12 @@ use chatcluster_transport::{event_log::kafka::KafkaOptions, gateway_streams::red
 fn bytes_u32(text: &str) -> Result<u32, String> {
     let count = if text == "0" { 0 } else { bytes(text)? };
     u32::try_from(count).map_err(|_| format!("at most {} bytes", u32::MAX))
+}
+
+/// With more than half of the processors busy with those who come, those who are here feel it.
+fn attach_concurrency() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(processors / 2).unwrap_or(u16::MAX).max(1)
 }
 
 // no clap group: the one-process form flattens the options of several services, whose groups would share this name
@@ -118,13 +125,59 @@ pub struct Options {
     #[arg(long, env = "CHATCLUSTER_RESUME_LIMIT", default_value_t = 1000, value_name = "EVENTS")]
     pub resume_limit: u64,
 
+    /// Sessions for which core is read at a time until they are in their conversations: their list, and what they missed.
+    /// When many come at once, as after the loss of another gateway, they wait for each other and nobody else for them;
+    /// default: half of the processors
+    #[arg(long, env = "CHATCLUSTER_ATTACH_CONCURRENCY", default_value_t = attach_concurrency(), value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub attach_concurrency: u16,
+
+    /// Longest time that others wait for one such read: a core that does not answer holds nobody else up
+    #[arg(long, env = "CHATCLUSTER_ATTACH_TURN", value_parser = duration, default_value = "20ms")]
+    pub attach_turn: Duration,
+
     /// Time in which all heads are compared with core once
     #[arg(long, env = "CHATCLUSTER_SWEEP", value_parser = duration, default_value = "60s")]
     pub sweep: Duration,
 
+    /// Conversations with more members than this are listened to in their room. Where gateway and worker are one process,
+    /// it is the worker's setting.
+    #[arg(skip = BROADCAST_ABOVE)]
+    pub fanout_broadcast_above: u64,
+
+    /// Rooms that no conversation has and that anybody with a token may join all the same, whatever the workspace: names, or
+    /// beginnings of names with a star (`lobby,game-*`); default: none
+    #[arg(long, env = "CHATCLUSTER_OPEN_ROOMS", value_delimiter = ',', value_name = "NAME")]
+    pub open_rooms: Vec<String>,
+
     /// Where STOMP is spoken over plain TCP, usually port 61613; default: nowhere
     #[arg(long, env = "CHATCLUSTER_STOMP_LISTEN", value_name = "ADDRESS")]
     pub stomp_listen: Option<SocketAddr>,
+
+    /// Where user events have a port of their own; set by the process
+    #[arg(skip)]
+    pub user_events_listen: Option<SocketAddr>,
+
+    /// Whoever connects may listen to the user events of anybody, without a token. Never where strangers can connect
+    #[arg(long, env = "CHATCLUSTER_USER_EVENTS_OPEN")]
+    pub user_events_open: bool,
+
+    /// Pause after which a silent listener to user events is pinged; after 2.5 times this it is cut
+    #[arg(long, env = "CHATCLUSTER_USER_EVENTS_PING", value_parser = duration, default_value = "54s")]
+    pub user_events_ping: Duration,
+
+    /// Most connections of one name to user events on this gateway
+    #[arg(long, env = "CHATCLUSTER_USER_EVENTS_MAX_CONNECTIONS", default_value_t = 100, value_name = "COUNT")]
+    pub user_events_max_connections: usize,
+
+    /// Attempts a second to connect to the user events of one name, twice as many at once; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_USER_EVENTS_CONNECT_RATE", default_value_t = 20, value_name = "CONNECTIONS/S")]
+    pub user_events_connect_rate: u32,
+
+    /// User events a second of one name, twice as many at once; more are dropped, or come later to those who read the
+    /// log; 0: no limit
+    #[arg(long, env = "CHATCLUSTER_USER_EVENTS_RATE", default_value_t = 0, value_name = "EVENTS/S")]
+    pub user_events_rate: u32,
 
     /// A SockJS session without a WebSocket ends when its client has not come to receive for this long
     #[arg(long, env = "CHATCLUSTER_SOCKJS_DISCONNECT", value_parser = duration, default_value = "5s")]
@@ -172,13 +225,35 @@ impl Default for Options {
             send_rate: 100,
             send_timeout: Duration::from_secs(10),
             resume_limit: 1000,
+            attach_concurrency: attach_concurrency(),
+            attach_turn: Duration::from_millis(20),
             sweep: Duration::from_mins(1),
+            fanout_broadcast_above: BROADCAST_ABOVE,
+            open_rooms: Vec::new(),
             stomp_listen: None,
+            user_events_listen: None,
+            user_events_open: false,
+            user_events_ping: Duration::from_secs(54),
+            user_events_max_connections: 100,
+            user_events_connect_rate: 20,
+            user_events_rate: 0,
             sockjs_disconnect: Duration::from_secs(5),
             sockjs_cookie: false,
             sockjs_client_url: None,
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+/// An address to listen at, or nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAt(pub Option<SocketAddr>);
+
+impl FromStr for ListenAt {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(if text.is_empty() { None } else { Some(text.parse()?) }))
     }
 }
 
@@ -190,7 +265,22 @@ pub struct Process {
     #[arg(long, env = "CHATCLUSTER_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// Core's gRPC address; several, separated by commas, are balanced
+    /// Where listeners to user events connect, as `ws://…/ws?username=…`; empty: only at /user-events of the other port
+    #[arg(
+        long,
+        env = "CHATCLUSTER_USER_EVENTS_LISTEN",
+        default_value = "127.0.0.1:8084",
+        value_name = "ADDRESS",
+        value_parser = ListenAt::from_str
+    )]
+    pub user_events_listen: ListenAt,
+
+    /// Conversations with more members than this are listened to in their room, where workers publish their events once for
+    /// all gateways; the workers must have the same setting
+    #[arg(long, env = "CHATCLUSTER_FANOUT_BROADCAST_ABOVE", default_value_t = BROADCAST_ABOVE, value_name = "MEMBERS")]
+    pub fanout_broadcast_above: u64,
+
+    /// Core's gRPC address; several (separated by commas, or all that a name has, `dns:///host:port`) are balanced
     #[arg(long, env = "CHATCLUSTER_CORE_URL", default_value = "http://127.0.0.1:9090", value_name = "URL")]
     pub core_url: CoreUrl,
 

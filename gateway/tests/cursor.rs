@@ -34,6 +34,8 @@ struct Seen {
     events: BTreeMap<usize, Vec<u64>>,
     resyncs: Vec<(usize, u64, u64)>,
     left: Vec<usize>,
+    /// Visits that ended with a membership.
+    over: Vec<usize>,
     /// Sessions that a joining finds.
     ready: Vec<Session>,
 }
@@ -49,8 +51,11 @@ impl Sink<Session> for Seen {
     fn joining(&mut self, user: &UserId, _seq: Seq) -> Vec<Session> {
         self.ready.iter().filter(|session| session.user == *user).cloned().collect()
     }
-    fn left(&mut self, who: &Session) {
+    fn left(&mut self, who: &Session, _: Seq) {
         self.left.push(who.key);
+    }
+    fn visit_over(&mut self, who: &Session) {
+        self.over.push(who.key);
     }
 }
 
@@ -152,6 +157,22 @@ fn too_long_a_gap_is_said_and_memberships_are_asked_again() {
     assert_eq!(seen.left, [1]);
     cursor.arrive(event(2002), &mut seen);
     assert_eq!((seen.events.get(&0), seen.events.get(&1)), (Some(&vec![2002]), None));
+}
+
+#[test]
+fn who_joined_after_the_head_was_read_gets_nothing_of_what_lies_between() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.join(session(0, 0), Seq::ZERO, &mut seen);
+    cursor.join(session(1, 1), Seq::ZERO, &mut seen);
+    cursor.raise_head(Seq::new(2000));
+    assert_eq!(cursor.wanted(1000), Some(Wanted::Memberships));
+    // user 1 left somewhere in the part nobody will read, and came back with event 2003
+    let members = HashMap::from([(user(0), Seq::ZERO), (user(1), Seq::new(2003))]);
+    cursor.resynced(&[user(0), user(1)], &members, Seq::new(2001), &mut seen);
+    cursor.arrive(event(2002), &mut seen);
+    cursor.arrive(membership(2003, EventType::UserJoined, 1), &mut seen);
+    cursor.arrive(event(2004), &mut seen);
+    assert_eq!((&seen.events[&0][..], &seen.events[&1][..]), (&[2002, 2003, 2004][..], &[2003, 2004][..]));
 }
 
 #[test]
@@ -368,4 +389,44 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_guest_sees_what_passes_and_nothing_twice_when_it_is_a_member_too() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    let (guest, both) = (session(0, 0), session(1, 1));
+    assert_eq!(cursor.visit(guest.clone(), Seq::new(4), false, &mut seen), Join::Joined);
+    assert_eq!(cursor.visit(both.clone(), Seq::new(3), false, &mut seen), Join::Behind(Seq::new(4)));
+    assert_eq!(cursor.visit(both.clone(), Seq::new(4), false, &mut seen), Join::Joined);
+    seen.ready.push(both.clone());
+    cursor.arrive(event(5), &mut seen);
+    cursor.arrive(membership(6, EventType::UserJoined, 1), &mut seen);
+    assert!(cursor.has_user("u1") && !cursor.has_user("u0"), "a guest is no member");
+    cursor.arrive(event(7), &mut seen);
+    cursor.arrive(membership(8, EventType::UserLeft, 1), &mut seen);
+    cursor.arrive(event(9), &mut seen);
+    assert_eq!(cursor.end_visit(&guest), Some(Seq::new(9)));
+    cursor.arrive(event(10), &mut seen);
+    assert_eq!((&seen.events[&0], &seen.events[&1]), (&vec![5, 6, 7, 8, 9], &vec![5, 6, 7, 8, 9, 10]));
+    assert_eq!(cursor.end_visit(&both), Some(Seq::new(10)));
+    assert!(cursor.is_unused());
+}
+
+#[test]
+fn a_bound_visit_ends_with_the_membership_however_that_is_learnt() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    for key in 0..3 {
+        cursor.visit(session(key, key), Seq::new(4), key != 2, &mut seen);
+    }
+    cursor.arrive(membership(5, EventType::UserLeft, 0), &mut seen);
+    cursor.arrive(event(6), &mut seen);
+    assert_eq!((seen.events[&0].as_slice(), seen.over.as_slice()), (&[5][..], &[0][..]));
+    // a range was lost, and with it the word that another one left
+    let asked: Vec<UserId> = cursor.users().cloned().collect();
+    assert_eq!(asked, [user(1)]);
+    cursor.resynced(&asked, &HashMap::new(), Seq::new(9), &mut seen);
+    cursor.arrive(event(10), &mut seen);
+    assert_eq!((&seen.events[&1], seen.over.as_slice()), (&vec![5, 6], &[0, 1][..]));
+    assert_eq!(seen.events[&2], [5, 6, 10]);
+    assert!(seen.resyncs.contains(&(2, 7, 9)));
 }

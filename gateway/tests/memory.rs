@@ -24,6 +24,8 @@ const MOST_BARE: usize = 1100;
 const MOST_CONNECTED: usize = 2100;
 /// The same for a client that speaks STOMP.
 const MOST_STOMP: usize = MOST_CONNECTED + 600;
+/// Who listens to user events, each to a name of its own.
+const MOST_LISTENING: usize = 2000;
 /// The same for a client of SockJS with a WebSocket, that has subscribed in STOMP.
 const MOST_SOCKJS: usize = 3500;
 
@@ -97,10 +99,22 @@ async fn costs(
     let start = live();
     let mut streams: Vec<TcpStream> = tokio::task::block_in_place(|| (0..CLIENTS).map(open).collect());
     eventually("all are sessions", async || platform.metric("connections ").await >= CLIENTS as f64).await;
-    let bare = live().saturating_sub(start) / CLIENTS;
+    let bare = settled().await.saturating_sub(start) / CLIENTS;
     tokio::task::block_in_place(|| streams.iter_mut().zip(tokens).for_each(|(stream, token)| connect(stream, token)));
     eventually("all are with core", async || platform.core.connections() >= CLIENTS).await;
-    (bare, live().saturating_sub(start) / CLIENTS)
+    (bare, settled().await.saturating_sub(start) / CLIENTS)
+}
+
+/// Live bytes once what the beginnings took is given back: until it has not become less for a while.
+async fn settled() -> usize {
+    let (mut least, mut looks) = (live(), 0);
+    while looks < 10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = live();
+        looks = if now < least { 0 } else { looks + 1 };
+        least = least.min(now);
+    }
+    least
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,4 +164,25 @@ async fn an_idle_client_of_sockjs_costs_little() {
     let (bare, connected) = costs(&platform, &tokens, open, connect).await;
     println!("live bytes per idle client of SockJS: {bare} upgraded, {connected} connected and subscribed");
     assert!(bare <= MOST_SOCKJS && connected <= MOST_SOCKJS, "{bare}, {connected}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_listener_to_user_events_costs_little() {
+    let _alone = MEASURING.lock().await;
+    let (platform, _) = platform_with(Options { user_events_open: true, ..Options::default() }).await;
+    let listen = |n: usize| upgraded(&platform, &format!("/user-events?username=user-{n}"), b"");
+    drop(tokio::task::block_in_place(|| listen(CLIENTS)));
+    let all = async |count: f64| {
+        eventually("all are here", async || (platform.metric("user_event_connections ").await - count).abs() < 0.5)
+            .await;
+    };
+    all(0.0).await;
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let start = live();
+    let streams: Vec<TcpStream> = tokio::task::block_in_place(|| (0..CLIENTS).map(listen).collect());
+    all(CLIENTS as f64).await;
+    let each = settled().await.saturating_sub(start) / CLIENTS;
+    println!("live bytes per idle listener to user events: {each}");
+    assert!(each <= MOST_LISTENING, "{each}");
+    drop(streams);
 }

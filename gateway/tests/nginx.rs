@@ -18,10 +18,12 @@ use support::{
     binary::{Binary, free_port},
     client::Client,
     eventually,
+    listeners::{self, Hall},
 };
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 const EXAMPLE: &str = include_str!("../../examples/nginx/chatcluster.conf");
+const USER_EVENTS: &str = include_str!("../../examples/nginx/user-events.conf");
 
 struct Nginx {
     process: Child,
@@ -32,12 +34,15 @@ struct Nginx {
 impl Nginx {
     /// With the example as it stands, but for addresses. `base`: the path that SockJS has there.
     async fn start(gateways: [SocketAddr; 2], base: &str) -> Self {
+        let [one, other] = gateways.map(|gateway| gateway.to_string());
+        Self::serving(EXAMPLE, &[("127.0.0.1:8082", &one), ("127.0.0.1:8092", &other), ("/sockjs", base)]).await
+    }
+
+    /// `changes`: what stands elsewhere in the example.
+    async fn serving(example: &str, changes: &[(&str, &str)]) -> Self {
         let address = free_port();
-        let site = EXAMPLE
-            .replace("127.0.0.1:8082", &gateways[0].to_string())
-            .replace("127.0.0.1:8092", &gateways[1].to_string())
-            .replace("listen 8080", &format!("listen {address}"))
-            .replace("/sockjs", base);
+        let site = example.replace("listen 8080", &format!("listen {address}"));
+        let site = changes.iter().fold(site, |site, (theirs, ours)| site.replace(theirs, ours));
         let folder = std::env::temp_dir().join(format!("chatcluster-nginx-{}", address.port()));
         std::fs::create_dir_all(&folder).unwrap();
         let place = folder.display();
@@ -195,4 +200,61 @@ async fn websockets_and_event_streams_pass_and_bring_their_addresses() {
     };
     assert_eq!(page(format!("http://{}", nginx.address)).await.unwrap().status(), 429, "its own host's page");
     assert_eq!(page("https://evil.example".into()).await.unwrap().status(), 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_to_user_events_are_spread_and_none_is_forgotten() {
+    let options = Options {
+        user_events_open: true,
+        user_events_max_connections: 1000,
+        user_events_connect_rate: 0,
+        ..Options::default()
+    };
+    let hall = Hall::with(options.clone()).await;
+    let others = [hall.another("gateway-2", options.clone()).await, hall.another("gateway-3", options).await];
+    let [one, two, three] = [hall.address, others[0].address, others[1].address].map(|it| it.to_string());
+    let places = [("127.0.0.1:8084", &*one), ("127.0.0.1:8085", &*two), ("127.0.0.1:8086", &*three)];
+    let nginx = Nginx::serving(USER_EVENTS, &places).await;
+    let mut sockets = Vec::new();
+    // three in a row are of one user: they go to one gateway each
+    let user_of = |n: usize| n / 3 % 3;
+    for n in 0..30 {
+        let url = format!("ws://{}/ws?username=user-{}", nginx.address, user_of(n));
+        sockets.push(connect_async(url).await.unwrap().0);
+    }
+    for address in [hall.address, others[0].address, others[1].address] {
+        let here = support::metric(address, "user_event_connections ").await;
+        assert!((8.0..=12.0).contains(&here), "the fewest get the next: {here}");
+    }
+    for user in 0..3 {
+        assert_eq!(hall.publish(&format!("user-{user}"), &format!("for {user}")).await, 3, "all gateways listen");
+    }
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        assert_eq!(listeners::next_text(socket).await, format!("for {}", user_of(n)));
+    }
+    let stream = reqwest::Client::new()
+        .get(format!("http://{}/user-events?username=user-0", nginx.address))
+        .header("accept", "text/event-stream");
+    let mut stream = stream.send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("data: streamed\n\n") {
+        hall.publish("user-0", "streamed").await;
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.chunk()).await.expect("not held back");
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+    }
+    // a gateway that goes takes its listeners with it, and they find another one
+    others[0].shutdown.request();
+    let mut again = 0;
+    for socket in &mut sockets {
+        while let Ok(Some(Ok(message))) = tokio::time::timeout(Duration::from_millis(1500), socket.next()).await {
+            again += usize::from(message.is_close());
+        }
+    }
+    assert!((8..=12).contains(&again), "{again} were told to come back");
+    for n in 0..again {
+        let url = format!("ws://{}/ws?username=late-{n}", nginx.address);
+        let (mut socket, _) = connect_async(url).await.unwrap();
+        hall.publish(&format!("late-{n}"), "here").await;
+        assert_eq!(listeners::next_text(&mut socket).await, "here");
+    }
 }

@@ -25,7 +25,7 @@ async fn bad_frames_are_refused_and_the_session_goes_on() {
         ("not json".to_owned(), "invalid_json", Value::Null),
         ("[]".to_owned(), "invalid_json", Value::Null),
         (r#"{"type":"DANCE"}"#.to_owned(), "unknown_type", Value::Null),
-        (r#"{"type":"JOIN","roomId":"r"}"#.to_owned(), "unknown_type", Value::Null),
+        (r#"{"type":"JOIN","roomId":"r"}"#.to_owned(), "unknown_conversation", Value::Null),
         ("{}".to_owned(), "missing_field", Value::Null),
         (r#"{"type":"SEND","clientMsgId":"m","conversationId":"c1"}"#.to_owned(), "missing_field", json!("m")),
         (

@@ -196,7 +196,7 @@ async fn what_is_not_the_users_ends_the_session() {
         (topic("nowhere"), "not_a_member"),
         ("/user/bob/queue/messages".into(), "forbidden"),
         ("/queue/x".into(), "not_found"),
-        ("/topic/rooms.r1".into(), "not_found"),
+        ("/topic/rooms.r1".into(), "unknown_conversation"),
     ] {
         let mut ann = platform.stomp("ann").await;
         ann.send("SUBSCRIBE", &[("id", "s"), ("destination", &destination), ("receipt", "r")], "").await;
@@ -359,6 +359,45 @@ async fn acknowledgements_raise_the_delivered_watermark() {
 }
 
 #[tokio::test]
+async fn a_receipt_says_that_an_acknowledgement_is_stored() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let subscribe = [("id", "s"), ("destination", QUEUE), ("ack", "client")];
+    let receipts = |ann: &Stomp| ann.seen.iter().filter(|frame| frame.command == "RECEIPT").count();
+    let mut seq = 0;
+    for way in ["ACK", "COMMIT", "DISCONNECT"] {
+        let mut ann = platform.stomp("ann").await;
+        ann.done("SUBSCRIBE", &subscribe, "").await;
+        seq = platform.core.post("c1", "ann", way).await;
+        let ack = ann.until_seq("c1", seq).await.header("ack").to_owned();
+        platform.core.hold_receipts(true);
+        let (ack, receipt) = (("id", ack.as_str()), ("receipt", "stored"));
+        match way {
+            "ACK" => ann.send("ACK", &[ack, receipt], "").await,
+            "COMMIT" => {
+                ann.send("BEGIN", &[("transaction", "t")], "").await;
+                ann.send("ACK", &[ack, ("transaction", "t"), ("receipt", "its own")], "").await;
+                ann.send("COMMIT", &[("transaction", "t"), receipt], "").await;
+            }
+            _ => {
+                ann.send("ACK", &[ack], "").await;
+                ann.send("DISCONNECT", &[receipt], "").await;
+            }
+        }
+        ann.for_a_while(Duration::from_millis(200)).await;
+        assert_eq!(receipts(&ann), 1, "{way}: only that of the SUBSCRIBE");
+        platform.core.hold_receipts(false);
+        ann.receipt("stored").await;
+        assert_eq!(receipts(&ann), if way == "COMMIT" { 3 } else { 2 });
+        assert_eq!(platform.core.receipts().last().and_then(|receipt| receipt.delivered_seq), Some(seq), "{way}");
+        if way == "DISCONNECT" {
+            assert_eq!((ann.until_closed().await, ann.closed), (None, Some(1000)));
+        }
+    }
+    assert_eq!(seq, 3);
+}
+
+#[tokio::test]
 async fn who_acknowledges_nothing_is_cut_and_loses_nothing() {
     let platform = Platform::start().await;
     platform.core.create("c1", &["ann"]);
@@ -409,7 +448,7 @@ async fn each_kind_of_notice_comes_on_its_queue() {
     }
     let payload = json!({"type": "TYPING", "conversationId": "c1", "userId": "bob"}).to_string().into();
     let conversation_id = "c1".parse().unwrap();
-    let typing = StreamEntry::Ephemeral { conversation_id, recipients: recipients(), payload };
+    let typing = StreamEntry::Ephemeral { conversation_id: Some(conversation_id), recipients: recipients(), payload };
     platform.core.write("gateway-1", typing).await;
     assert_eq!(ann.until("MESSAGE").await.header("subscription"), "typing");
     // a receipt that core refuses

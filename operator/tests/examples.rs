@@ -21,7 +21,8 @@ async fn every_example_is_accepted_and_understood() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    assert!(files.len() >= 4, "{files:?}");
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/autoscaling/chatcluster.yaml"));
+    assert!(files.len() >= 5, "{files:?}");
     for file in files {
         let (shown, namespace) = (file.display().to_string(), api.namespace().await.unwrap());
         // strict: a field that the definition does not have is an error and not a warning
@@ -67,4 +68,37 @@ async fn every_example_is_accepted_and_understood() {
             assert!(line.contains("change-me"), "{shown} shows what looks like a password: {line}");
         }
     }
+}
+
+/// The sources of the processes: what they register, and under which prefix.
+const METRICS: [(&str, &str); 3] = [
+    ("chatcluster_core_", include_str!("../../core/src/metrics.rs")),
+    ("chatcluster_worker_", include_str!("../../worker/src/metrics.rs")),
+    ("chatcluster_gateway_", include_str!("../../gateway/src/metrics.rs")),
+];
+
+#[test]
+fn every_metric_in_the_example_of_alerts_is_exported_and_every_alert_has_its_runbook() {
+    let rules = include_str!("../../examples/monitoring/prometheus-rule.yaml");
+    let runbooks = include_str!("../../docs/operations.md");
+    let (mut metrics, mut alerts) = (0, 0);
+    for line in rules.lines().map(str::trim) {
+        if let Some(alert) = line.strip_prefix("- alert: ") {
+            assert!(runbooks.contains(&format!("### {alert}\n")), "{alert} is not in docs/operations.md");
+            alerts += 1;
+        }
+        let Some(expression) = line.strip_prefix("expr: ") else { continue };
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("chatcluster_") && *word != "chatcluster_dependency_up") {
+            let known = METRICS.iter().any(|(prefix, source)| {
+                let name = word.strip_prefix(prefix).map(|name| {
+                    ["_total", "_bucket"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+                });
+                name.is_some_and(|name| source.contains(&format!("\"{name}\"")))
+            });
+            assert!(known, "no process has {word}");
+            metrics += 1;
+        }
+    }
+    assert!(alerts >= 10 && metrics >= alerts, "{alerts} alerts, {metrics} metrics");
 }

@@ -147,6 +147,60 @@ fn the_autoscaler_owns_replicas_and_only_counts_what_is_served() {
     assert_eq!(metrics(&objects("autoscaled", Capabilities::default())), [1, 1]);
 }
 
+/// `examples/autoscaling`: what Prometheus and its adapter are told fits what autoscalers ask for and what pods look like.
+#[test]
+fn the_examples_of_autoscaling_serve_the_metrics_that_are_asked_for() {
+    let read = |name: &str| std::fs::read_to_string(folder().join("../../examples/autoscaling").join(name)).unwrap();
+    let built = objects("autoscaled", ALL);
+    let adapter = read("adapter.yaml");
+    let mut asked = 0;
+    for scaler in of_kind(&built, Kind::HorizontalPodAutoscaler) {
+        let metrics = at(scaler, "/spec/metrics").as_array().unwrap();
+        for metric in metrics.iter().filter_map(|metric| metric["pods"]["metric"]["name"].as_str()) {
+            assert!(adapter.contains(&format!("seriesQuery: {metric}{{")), "{metric}");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 2);
+
+    let prometheus = read("prometheus.yml");
+    assert!(prometheus.contains("__meta_kubernetes_pod_labelpresent_chatcluster_dev_cluster"));
+    assert!(prometheus.contains("regex: http\n"));
+    for pods in of_kind(&built, Kind::Deployment) {
+        assert_eq!(at(pods, "/spec/template/metadata/labels/chatcluster.dev~1cluster"), "chat");
+        let ports = at(pods, "/spec/template/spec/containers/0/ports").as_array().unwrap();
+        assert_eq!(ports.iter().filter(|port| port["name"] == "http").count(), 1);
+    }
+}
+
+/// Off by default; where it is on, pods, Service, policy and process agree on the port.
+#[test]
+fn stomp_over_tcp_has_a_port_everywhere_or_nowhere() {
+    let ports = |name: &str| {
+        let built = objects(name, ALL);
+        let find = |kind| {
+            of_kind(&built, kind)
+                .into_iter()
+                .find(|one| one.name() == "chat-gateway")
+                .unwrap_or_else(|| panic!("{kind:?}"))
+        };
+        let named = |object, path| {
+            let ports = at(object, path).as_array().unwrap();
+            let stomp = ports.iter().find(|port| port["name"] == "stomp");
+            stomp.and_then(|port| port["containerPort"].as_i64().or(port["port"].as_i64()))
+        };
+        let configuration = at(find(Kind::ConfigMap), "/data/config.yaml").as_str().unwrap().to_owned();
+        let said = configuration.lines().find_map(|line| line.strip_prefix("stomp-listen: "));
+        let said = said.map(|address| address.trim_matches('"').rsplit_once(':').unwrap().1.parse().unwrap());
+        let allowed = at(find(Kind::NetworkPolicy), "/spec/ingress/0/ports").as_array().unwrap();
+        let allowed = allowed.iter().filter_map(|port| port["port"].as_i64()).find(|port| ![8082, 8084].contains(port));
+        let pod = named(find(Kind::Deployment), "/spec/template/spec/containers/0/ports");
+        [pod, named(find(Kind::Service), "/spec/ports"), said, allowed]
+    };
+    assert_eq!(ports("minimal"), [None; 4]);
+    assert_eq!(ports("full"), [Some(61614); 4]);
+}
+
 #[test]
 fn what_is_not_asked_for_or_not_possible_is_not_built() {
     let kinds = |name, capabilities: Capabilities| {

@@ -14,11 +14,29 @@ pub fn parse<T: Parser>() -> T {
     }
 }
 
+/// As [`parse`], with defaults for this start: whatever else says what a setting is wins over them.
+pub fn parse_above<T: Parser>(defaults: &[(&str, String)]) -> T {
+    match try_parse_above(std::env::args_os().collect::<Vec<_>>(), defaults) {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    }
+}
+
 /// As [`parse`], from the arguments given (the first is the program's name).
 pub fn try_parse_from<T: Parser>(
     arguments: impl IntoIterator<Item = std::ffi::OsString> + Clone,
 ) -> Result<T, clap::Error> {
+    try_parse_above(arguments, &[])
+}
+
+fn try_parse_above<T: Parser>(
+    arguments: impl IntoIterator<Item = std::ffi::OsString> + Clone,
+    defaults: &[(&str, String)],
+) -> Result<T, clap::Error> {
     let mut command = with_config_flag(T::command());
+    for (key, value) in defaults {
+        (command, _) = with_default(command, key, std::slice::from_ref(value));
+    }
     if let Some(path) = config_path(arguments.clone()) {
         let settings = read_file(Path::new(&path)).map_err(|reason| {
             command.error(clap::error::ErrorKind::Io, format!("--config {}: {reason}", Path::new(&path).display()))
@@ -290,6 +308,17 @@ mod tests {
         assert_eq!(options.fanout_pause, Duration::from_secs(3));
         assert!(options.verbose);
         assert_eq!(options.origins, ["a", "b"]);
+    }
+
+    #[test]
+    fn defaults_of_this_start_are_the_weakest() {
+        let parse = |flags: &[&str]| {
+            let arguments: Vec<std::ffi::OsString> =
+                ["x", "--needed", "y"].iter().chain(flags).map(Into::into).collect();
+            try_parse_above::<Options>(arguments, &[("listen", "10.0.0.1:1".to_owned())]).unwrap().listen
+        };
+        assert_eq!(parse(&[]), "10.0.0.1:1");
+        assert_eq!(parse(&["--listen", "9.9.9.9:9"]), "9.9.9.9:9");
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod config;
 pub mod health;
 pub mod metrics;
 pub mod operations;
-#[cfg(feature = "plants")]
+#[cfg(debug_assertions)]
 pub mod plants;
 pub mod rpc;
 pub mod shutdown;

@@ -52,3 +52,13 @@ impl Shutdown {
         self.0.clone()
     }
 }
+
+/// Ends the process with what its work came to. Threads of libraries are not waited for: librdkafka's wait for a time of the
+/// day, and where the clock was set back by an hour they would hold the process for that hour.
+pub fn leave(ended: anyhow::Result<()>) -> ! {
+    let code = i32::from(ended.is_err());
+    if let Err(error) = ended {
+        eprintln!("Error: {error:?}");
+    }
+    std::process::exit(code)
+}

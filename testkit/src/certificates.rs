@@ -1,5 +1,5 @@
 //! A certificate authority of the test's own, for servers that speak TLS. Its certificates are good for 127.0.0.1 and
-//! localhost, and nobody else trusts it.
+//! localhost unless others are named, and nobody else trusts it.
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -57,14 +57,27 @@ impl Authority {
 
     /// For a server on this machine, or for a client that calls itself `common_name`.
     pub fn issue(&self, common_name: &str) -> Result<Identity> {
-        let names = ["127.0.0.1", "localhost"].map(str::to_owned);
+        self.issue_to(common_name, None, &["127.0.0.1", "localhost"].map(str::to_owned))
+    }
+
+    /// For a server with these names and addresses, or for a client: Kubernetes takes the common name for the user and
+    /// the organisation for its group.
+    pub fn issue_to(&self, common_name: &str, organisation: Option<&str>, names: &[String]) -> Result<Identity> {
         let mut params = CertificateParams::new(names).context("failed to name a certificate")?;
         params.distinguished_name.push(DnType::CommonName, common_name);
+        if let Some(organisation) = organisation {
+            params.distinguished_name.push(DnType::OrganizationName, organisation);
+        }
         params.use_authority_key_identifier_extension = true;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().context("failed to make a key")?;
         let certificate = params.signed_by(&key, &self.issuer).context("failed to sign a certificate")?;
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// Its private key, PEM, for another program that is to sign in its name.
+    pub(crate) fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 }
 

@@ -17,16 +17,22 @@
 //!
 //! Every child process started from here dies with the test runner, see [`process`].
 
+pub mod acceptance;
 pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod condition;
+pub mod connect;
+pub mod crowd;
 pub mod deployment;
+pub mod e2e;
 pub mod faults;
+pub mod images;
 pub mod install;
 pub mod kafka;
 pub mod kubernetes;
 pub mod mariadb;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod redis;
@@ -36,10 +42,12 @@ pub mod torture;
 
 pub use client::{Api, Client, Recorded, Resume, User};
 pub use condition::await_condition;
+pub use connect::OutboxConnector;
 pub use deployment::Deployment;
 pub use kafka::{Kafka, KafkaCluster};
 pub use kubernetes::ApiServer;
 pub use mariadb::MariaDb;
+pub use node::Node;
 pub use process::Supervised;
 pub use redis::{Redis, RedisCluster};
 pub use servers::Servers;

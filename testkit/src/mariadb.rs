@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::faults::SmallDisk;
 use crate::install::Installed;
 use crate::ports::free_port;
 use crate::process::{Probe, Spec, Supervised};
@@ -30,7 +31,7 @@ pub struct MariaDb {
     password: String,
     client: PathBuf,
     socket: PathBuf,
-    _folder: ScratchDir,
+    folder: ScratchDir,
 }
 
 impl MariaDb {
@@ -73,7 +74,7 @@ impl MariaDb {
         let probe: Probe = Arc::new(move || greeting(port).boxed());
         let process = Supervised::start(spec, probe).await?;
         let client = installed.mariadb.clone();
-        let server = Self { process, port, password: random_name(24), client, socket, _folder: folder };
+        let server = Self { process, port, password: random_name(24), client, socket, folder };
         let password = &server.password;
         server
             .query(
@@ -128,6 +129,11 @@ impl MariaDb {
     /// For stop, kill, pause and restart.
     pub fn process(&self) -> &Supervised {
         &self.process
+    }
+
+    /// Its own disk, if it has one.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.folder.disk()
     }
 
     fn url_of(&self, database: &str) -> String {

@@ -6,11 +6,15 @@ use std::sync::Once;
 
 use anyhow::{Context, Result};
 
+use crate::faults::SmallDisk;
+
 const PREFIX: &str = "chatcluster-testkit-run-";
 
 /// A folder that is removed when this value is dropped, unless it was given by name.
 #[derive(Debug)]
 pub struct ScratchDir {
+    /// Unmounted before the folder is removed.
+    disk: Option<SmallDisk>,
     path: PathBuf,
     /// `None` when the caller named the folder and wants to keep it.
     _owned: Option<tempfile::TempDir>,
@@ -28,14 +32,26 @@ impl ScratchDir {
         if std::env::var_os("CHATCLUSTER_KEEP").is_some() {
             folder.disable_cleanup(true);
         }
-        Ok(Self { path: folder.path().to_owned(), _owned: Some(folder) })
+        Ok(Self { disk: None, path: folder.path().to_owned(), _owned: Some(folder) })
+    }
+
+    /// A fresh folder on a disk of its own, which can be filled; an ordinary one where nothing can be mounted.
+    pub fn on_small_disk(label: &str, mebibytes: u32) -> Result<Self> {
+        let mut folder = Self::new(label)?;
+        folder.disk = SmallDisk::mount(&folder.path, mebibytes).ok();
+        Ok(folder)
+    }
+
+    /// Its own disk, if it has one.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
     }
 
     /// A folder the caller chose; it stays.
     pub fn at(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).with_context(|| format!("failed to create {}", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("failed to resolve {}", path.display()))?;
-        Ok(Self { path, _owned: None })
+        Ok(Self { disk: None, path, _owned: None })
     }
 
     pub fn path(&self) -> &Path {

@@ -1,15 +1,16 @@
 //! The three servers together, and how parallel tests share them: one set per test binary, and a fresh database, Kafka
 //! prefix and Redis prefix per test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
 use rand::RngExt;
 use tokio::sync::OnceCell;
 
 use crate::install::{self, Progress};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, KafkaCluster};
 use crate::mariadb::MariaDb;
 use crate::process::Supervised;
 use crate::redis::{Redis, RedisOptions};
@@ -19,9 +20,26 @@ use crate::scratch::ScratchDir;
 #[derive(Debug)]
 pub struct Servers {
     pub kafka: Kafka,
+    /// Brokers of the same cluster; usually there are none.
+    pub more_brokers: Vec<Kafka>,
     pub redis: Redis,
     pub mariadb: MariaDb,
 }
+
+/// How they are started.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// Data and logs are kept here; not of those that are unusual otherwise.
+    pub state: Option<PathBuf>,
+    /// Three brokers, which hold replicas of each other: one of them may be lost.
+    pub replicated: bool,
+    /// A broker that is alone, and MariaDB, have a disk each that can be filled, where that is possible.
+    pub small_disks: bool,
+}
+
+/// What they take in a long run, and some more; MiB.
+const KAFKA_DISK: u32 = 512;
+const MARIADB_DISK: u32 = 768;
 
 /// What one test has for itself on shared servers.
 #[derive(Clone, Debug)]
@@ -61,7 +79,43 @@ impl Servers {
             MariaDb::start_with(&installed, &[], folder("mariadb")?),
         )
         .context("failed to start the servers")?;
-        Ok(Self { kafka, redis, mariadb })
+        Ok(Self { kafka, more_brokers: Vec::new(), redis, mariadb })
+    }
+
+    /// For those who want to hurt them in unusual ways.
+    pub async fn start_as(progress: Progress, options: &ServerOptions) -> Result<Self> {
+        if !options.replicated && !options.small_disks {
+            return Self::start_with(progress, options.state.as_deref()).await;
+        }
+        let installed = install::ready(progress).await?;
+        let folder = |name: &str, mebibytes| {
+            if options.small_disks { ScratchDir::on_small_disk(name, mebibytes) } else { ScratchDir::new(name) }
+        };
+        let brokers = async {
+            if options.replicated {
+                // who leads again soon what it led before
+                let properties = [("leader.imbalance.check.interval.seconds", "5")];
+                return Ok(KafkaCluster::start(&installed, 3, &properties).await?.into_brokers());
+            }
+            Ok(vec![Kafka::start_with(&installed, &[], folder("kafka", KAFKA_DISK)?).await?])
+        };
+        let (mut brokers, redis, mariadb) = tokio::try_join!(
+            brokers,
+            Redis::start_with(&installed, RedisOptions::default(), ScratchDir::new("redis")?),
+            MariaDb::start_with(&installed, &[], folder("mariadb", MARIADB_DISK)?),
+        )
+        .context("failed to start the servers")?;
+        let kafka = brokers.remove(0);
+        Ok(Self { kafka, more_brokers: brokers, redis, mariadb })
+    }
+
+    /// All of Kafka.
+    pub fn brokers(&self) -> impl Iterator<Item = &Kafka> {
+        std::iter::once(&self.kafka).chain(&self.more_brokers)
+    }
+
+    fn bootstrap_servers(&self) -> String {
+        self.brokers().map(Kafka::bootstrap_servers).collect::<Vec<_>>().join(",")
     }
 
     /// An empty database and unused prefixes.
@@ -69,7 +123,7 @@ impl Servers {
         let name = format!("t{}", random_name(10).to_lowercase());
         Ok(Namespace {
             database_url: self.mariadb.create_database(&name).await?,
-            kafka_bootstrap_servers: self.kafka.bootstrap_servers(),
+            kafka_bootstrap_servers: self.bootstrap_servers(),
             kafka_prefix: format!("{name}."),
             redis_url: self.redis.url(),
             redis_prefix: format!("{name}:"),
@@ -82,7 +136,7 @@ impl Servers {
         Namespace {
             database_name: "chatcluster".to_owned(),
             database_url: self.mariadb.url(),
-            kafka_bootstrap_servers: self.kafka.bootstrap_servers(),
+            kafka_bootstrap_servers: self.bootstrap_servers(),
             kafka_prefix: String::new(),
             redis_url: self.redis.url(),
             redis_prefix: String::new(),
@@ -96,8 +150,9 @@ impl Servers {
 
     /// Stops all three in an orderly way.
     pub async fn stop(&self) -> Result<()> {
-        let [kafka, redis, mariadb] = self.processes();
-        tokio::try_join!(kafka.stop(), redis.stop(), mariadb.stop()).map(drop)
+        let [_, redis, mariadb] = self.processes();
+        let brokers = try_join_all(self.brokers().map(|broker| broker.process().stop()));
+        tokio::try_join!(brokers, redis.stop(), mariadb.stop()).map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Redis Cluster alike.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chatcluster_contracts::{
@@ -18,7 +18,7 @@ use chatcluster_testkit::{
     scratch::ScratchDir,
 };
 use chatcluster_transport::gateway_streams::{
-    Added, Batch, GatewayStreams, Registration, Signal, StreamReader,
+    Added, Batch, GatewayStreams, Place as Mark, Registration, Signal, StreamReader,
     memory::MemoryStreams,
     redis::{RedisMode, RedisOptions, RedisStreams},
 };
@@ -119,6 +119,7 @@ for_all_streams!(
     a_lease_has_one_holder,
     connections_are_registered_found_and_pruned,
     every_change_of_connections_is_a_new_version,
+    what_is_missing_is_noticed_and_all_there_is_is_found,
     signals_reach_who_listens,
 );
 
@@ -143,6 +144,7 @@ fn event(seq: u64) -> Arc<StreamEntry> {
         recipients: Recipients::new([&user("ann"), &user("bob")]),
         payload: Bytes::from_static(b"{}"),
         traceparent: None,
+        broadcast: false,
     })
 }
 
@@ -346,6 +348,29 @@ async fn connections_are_registered_found_and_pruned(place: Place) {
     registry.prune(&user("ann"), &of_ann).await.unwrap();
     assert_eq!(registry.connections(&users).await.unwrap()[2], [], "the node lives, but in another boot");
     assert!(registry.connections(&[]).await.unwrap().is_empty());
+}
+
+async fn what_is_missing_is_noticed_and_all_there_is_is_found(place: Place) {
+    let registry = place.streams().registry();
+    let all: Vec<Registration> = (0..1_500)
+        .map(|i| Registration {
+            connection_id: ConnectionId::parse(&format!("g1~{i}")).unwrap(),
+            user_id: user(&format!("u{}", i / 3)),
+            boot_id: boot("b1"),
+            connected_at_ms: 1,
+        })
+        .collect();
+    registry.register(&all[..1_499]).await.unwrap();
+    let kept = registry.keep(&all).await.unwrap();
+    assert_eq!(kept.iter().position(|kept| !kept), Some(1_499), "the one that was not registered");
+    assert!(registry.keep(&[]).await.unwrap().is_empty());
+    let (mut found, mut at) = (HashSet::new(), Some(Mark::default()));
+    while let Some(here) = at {
+        let (ids, next) = registry.walk(here).await.unwrap();
+        found.extend(ids);
+        at = next;
+    }
+    assert_eq!(found.len(), 1_499);
 }
 
 async fn every_change_of_connections_is_a_new_version(place: Place) {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use chatcluster_contracts::road::BROADCAST_ABOVE;
 use chatcluster_service::{
     config::{Secret, duration, service_token},
     rpc::CoreUrl,
@@ -17,7 +18,7 @@ pub struct Process {
     #[arg(long, env = "CHATCLUSTER_LISTEN", default_value = "127.0.0.1:8083")]
     pub listen: SocketAddr,
 
-    /// Core's gRPC address; several, separated by commas, are balanced
+    /// Core's gRPC address; several (separated by commas, or all that a name has, `dns:///host:port`) are balanced
     #[arg(long, env = "CHATCLUSTER_CORE_URL", default_value = "http://127.0.0.1:9090")]
     pub core_url: CoreUrl,
 
@@ -51,6 +52,11 @@ pub struct Options {
     #[arg(long, env = "CHATCLUSTER_MEMBER_CACHE", default_value_t = 200_000)]
     pub member_cache: usize,
 
+    /// Conversations with more members than this are published once for all gateways instead of routed to those that hold a
+    /// member; the gateways must have the same setting
+    #[arg(long, env = "CHATCLUSTER_FANOUT_BROADCAST_ABOVE", default_value_t = BROADCAST_ABOVE, value_name = "MEMBERS")]
+    pub fanout_broadcast_above: u64,
+
     /// How often gateways are told the heads of what was routed to them lately
     #[arg(long, env = "CHATCLUSTER_DIGEST_INTERVAL", default_value = "2s", value_parser = duration)]
     pub digest_interval: Duration,
@@ -58,4 +64,21 @@ pub struct Options {
     /// How often the registry of connections is merged with what core knows
     #[arg(long, env = "CHATCLUSTER_REGISTRY_SYNC_INTERVAL", default_value = "5m", value_parser = duration)]
     pub registry_sync_interval: Duration,
+
+    /// Records that are kept of each room, about, for those who come late or were away
+    #[arg(long, env = "CHATCLUSTER_ROOM_LOG_LENGTH", default_value_t = 1000, value_name = "RECORDS",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub room_log_length: u32,
+
+    /// They are removed when nothing came for the room for so long
+    #[arg(long, env = "CHATCLUSTER_ROOM_LOG_IDLE", default_value = "24h", value_parser = duration)]
+    pub room_log_idle: Duration,
+
+    /// User events that are kept of each name, about, for those who ask for the past or for ids; 0: none, and nobody may
+    #[arg(long, env = "CHATCLUSTER_USER_EVENT_LOG_LENGTH", default_value_t = 200, value_name = "EVENTS")]
+    pub user_event_log_length: usize,
+
+    /// They are removed when nothing was published for the name for so long
+    #[arg(long, env = "CHATCLUSTER_USER_EVENT_LOG_IDLE", default_value = "24h", value_parser = duration)]
+    pub user_event_log_idle: Duration,
 }

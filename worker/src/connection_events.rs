@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use chatcluster_contracts::{record::ConnectionRecord, topics::Topic};
-use chatcluster_service::shutdown::Shutdown;
+use chatcluster_contracts::{
+    record::ConnectionRecord,
+    topics::{Group, Topic},
+};
 use chatcluster_transport::{
-    event_log::{Consumed, Consumer, Record},
+    event_log::Record,
     gateway_streams::{Registration, Registry, StreamError},
 };
 
-use crate::{dead_letter::DeadLetters, metrics::WorkerMetrics, publish::until_done};
+use crate::{consume::hints::Hints, dead_letter::DeadLetters, metrics::WorkerMetrics, publish::until_done};
 
 #[derive(Clone)]
 pub(crate) struct ConnectionEvents {
@@ -19,37 +21,22 @@ pub(crate) struct ConnectionEvents {
     pub(crate) metrics: WorkerMetrics,
 }
 
-impl ConnectionEvents {
-    pub(crate) async fn run(self, mut consumer: Box<dyn Consumer>, shutdown: Shutdown) {
-        let control = consumer.control();
-        loop {
-            let next = tokio::select! {
-                () = shutdown.requested() => break,
-                next = consumer.next() => next,
-            };
-            match next {
-                Ok(Consumed::Record(record)) => {
-                    let apply = async {
-                        match serde_json::from_slice::<ConnectionRecord>(&record.value) {
-                            Ok(connection) => self.apply(&record, &connection).await,
-                            Err(error) => self.dead_letters.keep(&record, &error.to_string()).await,
-                        }
-                    };
-                    tokio::select! {
-                        () = shutdown.requested() => break,
-                        () = apply => control.finished(record.partition, record.offset),
-                    }
-                }
-                Ok(Consumed::Assigned(_) | Consumed::Revoked(_)) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "connection events are read again");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
+impl Hints for ConnectionEvents {
+    const GROUP: Group = Group::Connections;
+    const TOPICS: &'static [Topic] = &[Topic::ConnectionAdd, Topic::ConnectionRemove];
+    const AT_ONCE: usize = 1;
+
+    async fn take(&self, batch: &[Record]) {
+        for record in batch {
+            match serde_json::from_slice::<ConnectionRecord>(&record.value) {
+                Ok(connection) => self.apply(record, &connection).await,
+                Err(error) => self.dead_letters.keep(record, &error.to_string()).await,
             }
         }
-        consumer.close().await;
     }
+}
 
+impl ConnectionEvents {
     async fn apply(&self, record: &Record, connection: &ConnectionRecord) {
         self.metrics.connection_events.inc();
         until_done("connection_event", &self.metrics, || async {

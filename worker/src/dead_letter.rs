@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use chatcluster_contracts::record::header;
 use chatcluster_transport::event_log::{LogError, NewRecord, Producer, Record};
 
 use crate::{
@@ -28,7 +26,7 @@ impl DeadLetters {
         if !topic.has_dead_letters() {
             return;
         }
-        let letter = dead_letter(record, reason);
+        let letter = NewRecord::dead_letter_of(record, reason);
         until_done("dead_letter", &self.metrics, || async {
             match self.producer.append(vec![letter.clone()]).await.into_iter().next() {
                 Some(Err(LogError::Unavailable(reason))) => Err(reason),
@@ -41,17 +39,4 @@ impl DeadLetters {
         })
         .await;
     }
-}
-
-fn dead_letter(record: &Record, reason: &str) -> NewRecord {
-    let topic = record.partition.topic;
-    let mut headers = record.headers.clone();
-    headers.extend([
-        (header::DLQ_REASON.to_owned(), Bytes::copy_from_slice(reason.as_bytes())),
-        (header::DLQ_TOPIC.to_owned(), Bytes::from_static(topic.default_name().as_bytes())),
-        (header::DLQ_PARTITION.to_owned(), Bytes::from(record.partition.partition.to_string())),
-        (header::DLQ_OFFSET.to_owned(), Bytes::from(record.offset.to_string())),
-    ]);
-    let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-    NewRecord { topic, dead_letter: true, key, value: record.value.clone(), headers }
 }

@@ -5,12 +5,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chatcluster_contracts::{
     ids::{ConversationId, Node},
+    room_message::RoomMessage,
     seq::Seq,
     stream_entry::StreamEntry,
 };
 use parking_lot::Mutex;
 
-use crate::publish::Publisher;
+use crate::{plan::Plan, publish::Publisher};
 
 /// How many digests name a conversation after its last event.
 const TIMES: u8 = 3;
@@ -21,44 +22,52 @@ const CAPACITY: usize = 50_000;
 
 type Heads = HashMap<ConversationId, (Seq, u8)>;
 
-/// What was routed where lately.
+/// What went where lately.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Digests(Arc<Mutex<HashMap<Node, Heads>>>);
+pub(crate) struct Digests(Arc<Mutex<Lately>>);
+
+#[derive(Debug, Default)]
+struct Lately {
+    routed: HashMap<Node, Heads>,
+    rooms: Heads,
+}
 
 impl Digests {
-    /// Takes note of the events among `entries`.
-    pub(crate) fn note(&self, entries: &[(Node, Arc<StreamEntry>)]) {
-        let mut nodes = self.0.lock();
-        for (node, entry) in entries {
+    /// Takes note of the events of a plan.
+    pub(crate) fn note(&self, plan: &Plan) {
+        let mut lately = self.0.lock();
+        let Lately { routed: nodes, rooms } = &mut *lately;
+        for (room, message) in &plan.rooms {
+            if let RoomMessage::Event { seq, .. } = message {
+                note(rooms, room, *seq);
+            }
+        }
+        for (node, entry) in &plan.entries {
             let StreamEntry::Event { conversation_id, seq, .. } = &**entry else { continue };
             if !nodes.contains_key(node) {
                 nodes.insert(node.clone(), Heads::new());
             }
             let Some(heads) = nodes.get_mut(node) else { continue };
-            if let Some((head, times)) = heads.get_mut(conversation_id) {
-                (*head, *times) = ((*head).max(*seq), TIMES);
-            } else if heads.len() < CAPACITY {
-                heads.insert(conversation_id.clone(), (*seq, TIMES));
-            }
+            note(heads, conversation_id, *seq);
         }
     }
 
-    /// The entries of one round.
-    fn take(&self) -> Vec<(Node, Arc<StreamEntry>)> {
-        let mut nodes = self.0.lock();
+    /// What one round says.
+    fn take(&self) -> Plan {
+        let mut lately = self.0.lock();
+        let Lately { routed: nodes, rooms } = &mut *lately;
+        let digests = rooms.iter().map(|(id, (head, _))| (id.clone(), RoomMessage::Digest { head: *head })).collect();
+        said(rooms);
         let mut entries = Vec::new();
         for (node, heads) in nodes.iter_mut() {
             let all: Vec<(ConversationId, Seq)> = heads.iter().map(|(id, (head, _))| (id.clone(), *head)).collect();
             for chunk in all.chunks(HEADS) {
                 entries.push((node.clone(), Arc::new(StreamEntry::Digest { heads: chunk.to_vec() })));
             }
-            heads.retain(|_, (_, times)| {
-                *times -= 1;
-                *times > 0
-            });
+            said(heads);
         }
         nodes.retain(|_, heads| !heads.is_empty());
-        entries
+        Plan { entries, rooms: digests, records: Vec::new() }
     }
 
     /// Runs until dropped.
@@ -67,9 +76,24 @@ impl Digests {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            publisher.write(self.take()).await;
+            publisher.carry_out(self.take()).await;
         }
     }
+}
+
+fn note(heads: &mut Heads, id: &ConversationId, seq: Seq) {
+    if let Some((head, times)) = heads.get_mut(id) {
+        (*head, *times) = ((*head).max(seq), TIMES);
+    } else if heads.len() < CAPACITY {
+        heads.insert(id.clone(), (seq, TIMES));
+    }
+}
+
+fn said(heads: &mut Heads) {
+    heads.retain(|_, (_, times)| {
+        *times -= 1;
+        *times > 0
+    });
 }
 
 #[cfg(test)]
@@ -91,15 +115,21 @@ mod tests {
                 recipients: Recipients::default(),
                 payload: Bytes::new(),
                 traceparent: None,
+                broadcast: false,
             };
             (node.clone(), Arc::new(entry))
         };
-        digests.note(&[event(7), event(5)]);
+        let (event_type, payload) = (EventType::Message, Bytes::new());
+        let published = RoomMessage::Event { seq: Seq::new(9), event_type, subject: None, payload, trace: None };
+        let rooms = vec![(ConversationId::parse("r").unwrap(), published)];
+        digests.note(&Plan { entries: vec![event(7), event(5)], rooms, records: Vec::new() });
         for _ in 0..TIMES {
             let round = digests.take();
-            let StreamEntry::Digest { heads } = &*round[0].1 else { panic!("no digest") };
+            let StreamEntry::Digest { heads } = &*round.entries[0].1 else { panic!("no digest") };
             assert_eq!(heads[0].1, Seq::new(7));
+            assert_eq!(round.rooms[0].1, RoomMessage::Digest { head: Seq::new(9) });
         }
-        assert!(digests.take().is_empty());
+        let round = digests.take();
+        assert!(round.entries.is_empty() && round.rooms.is_empty());
     }
 }

@@ -5,6 +5,7 @@
 //! writes it, and only then is the record finished.
 
 mod breaker;
+mod clock;
 pub mod config;
 mod connection_events;
 mod consume;
@@ -13,9 +14,11 @@ mod decode;
 mod digest;
 mod metrics;
 pub mod plan;
+mod presence;
 mod publish;
 mod registry_sync;
 pub mod resolve;
+mod user_event_log;
 mod worker;
 
 pub use config::Options;

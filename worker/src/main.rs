@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use chatcluster_service::{config, rpc, shutdown::Shutdown, telemetry};
+use chatcluster_service::{
+    config, rpc,
+    shutdown::{self, Shutdown},
+    telemetry,
+};
 use chatcluster_transport::{event_log::kafka::KafkaLog, gateway_streams::redis::RedisStreams};
 use chatcluster_worker::{Parts, Worker, config::Process};
 
@@ -12,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let process: Process = config::parse();
-    let _telemetry = telemetry::init("chatcluster-worker", &process.log)?;
+    let telemetry = telemetry::init("chatcluster-worker", &process.log)?;
     let shutdown = Shutdown::on_signals()?;
     let listener = tokio::net::TcpListener::bind(process.listen).await?;
     let parts = Parts {
@@ -21,5 +25,8 @@ async fn main() -> anyhow::Result<()> {
         core: rpc::channel(&process.core_url)?,
         service_token: process.service_token,
     };
-    Worker::start(process.options, parts, shutdown)?.serve(listener).await
+    let ended = Worker::start(process.options, parts, shutdown)?.serve(listener).await;
+    // what is left to be logged and traced
+    drop(telemetry);
+    shutdown::leave(ended)
 }

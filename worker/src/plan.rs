@@ -6,38 +6,60 @@ use bytes::Bytes;
 use chatcluster_contracts::{
     event::EventHead,
     ids::{ConversationId, Node, UserId},
+    room_message::RoomMessage,
     stream_entry::{Recipients, StreamEntry},
     trace::TraceParent,
 };
+use chatcluster_transport::channels::rooms::RoomRecord;
 
-use crate::resolve::{MemberList, Routes};
+use crate::resolve::{Audience, MemberList, Routes};
 
 /// Work whose recipients are known.
 #[derive(Debug, Clone)]
 pub enum Resolved {
-    Event { head: EventHead, payload: Bytes, trace: Option<TraceParent>, members: MemberList },
+    Event { head: EventHead, payload: Bytes, trace: Option<TraceParent>, audience: Audience },
     Direct { user: UserId, payload: Bytes },
     Typing { conversation: ConversationId, payload: Bytes, members: MemberList, typist: UserId },
+    Room(RoomRecord),
 }
 
 impl Resolved {
-    /// Everyone meant, connected or not.
+    /// Everyone whose gateways are to be found, connected or not.
     pub fn users(&self) -> &[UserId] {
         match self {
-            Self::Event { members, .. } | Self::Typing { members, .. } => members,
+            Self::Event { audience: Audience::Members(users) | Audience::Room { tell: users }, .. }
+            | Self::Typing { members: users, .. } => users,
             Self::Direct { user, .. } => std::slice::from_ref(user),
+            Self::Room(_) => &[],
         }
     }
 }
 
-/// One entry per piece of work and gateway that holds a recipient, in the order of the work.
-pub fn plan(work: Vec<Resolved>, routes: &Routes) -> Vec<(Node, Arc<StreamEntry>)> {
-    let mut entries = Vec::new();
+/// What goes where.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// One per piece of work and gateway that holds a recipient, in the order of the work.
+    pub entries: Vec<(Node, Arc<StreamEntry>)>,
+    /// For whoever listens to the room.
+    pub rooms: Vec<(ConversationId, RoomMessage)>,
+    /// The same, and for the room's log.
+    pub records: Vec<RoomRecord>,
+}
+
+pub fn plan(work: Vec<Resolved>, routes: &Routes) -> Plan {
+    let Plan { mut entries, mut rooms, mut records } = Plan::default();
     // consecutive events of a conversation share their member list, and so their recipients
     let mut last: Option<(MemberList, BTreeMap<Node, Recipients>)> = None;
     for piece in work {
         match piece {
-            Resolved::Event { head, payload, trace, members } => {
+            Resolved::Event { head, payload, trace, audience } => {
+                let broadcast = matches!(audience, Audience::Room { .. });
+                let (Audience::Members(members) | Audience::Room { tell: members }) = audience;
+                if broadcast {
+                    let (seq, event_type, subject) = (head.seq, head.event_type, head.subject.clone());
+                    let message = RoomMessage::Event { seq, event_type, subject, payload: payload.clone(), trace };
+                    rooms.push((head.conversation_id.clone(), message));
+                }
                 let shared = last.take().filter(|(known, _)| Arc::ptr_eq(known, &members));
                 let (_, recipients) = last.insert(shared.unwrap_or_else(|| {
                     let by_node = recipients(members.iter(), routes);
@@ -52,10 +74,12 @@ pub fn plan(work: Vec<Resolved>, routes: &Routes) -> Vec<(Node, Arc<StreamEntry>
                         recipients: recipients.clone(),
                         payload: payload.clone(),
                         traceparent: trace,
+                        broadcast,
                     };
                     entries.push((node.clone(), Arc::new(entry)));
                 }
             }
+            Resolved::Room(record) => records.push(record),
             Resolved::Direct { user, payload } => {
                 for (node, recipients) in recipients([&user], routes) {
                     entries.push((node, Arc::new(StreamEntry::Direct { recipients, payload: payload.clone() })));
@@ -64,15 +88,20 @@ pub fn plan(work: Vec<Resolved>, routes: &Routes) -> Vec<(Node, Arc<StreamEntry>
             Resolved::Typing { conversation, payload, members, typist } => {
                 for (node, recipients) in recipients(members.iter().filter(|user| **user != typist), routes) {
                     let (conversation_id, payload) = (conversation.clone(), payload.clone());
+                    let conversation_id = Some(conversation_id);
                     entries.push((node, Arc::new(StreamEntry::Ephemeral { conversation_id, recipients, payload })));
                 }
             }
         }
     }
-    entries
+    Plan { entries, rooms, records }
 }
 
-fn recipients<'a>(users: impl IntoIterator<Item = &'a UserId>, routes: &Routes) -> BTreeMap<Node, Recipients> {
+/// Which of the users each gateway holds.
+pub(crate) fn recipients<'a>(
+    users: impl IntoIterator<Item = &'a UserId>,
+    routes: &Routes,
+) -> BTreeMap<Node, Recipients> {
     let mut by_node: BTreeMap<&Node, Vec<&UserId>> = BTreeMap::new();
     for user in users {
         for node in routes.get(user).into_iter().flatten() {
@@ -103,7 +132,8 @@ mod tests {
     fn event(seq: u64, members: &MemberList) -> Resolved {
         let conversation_id = ConversationId::parse("c").unwrap();
         let head = EventHead { event_type: EventType::Message, conversation_id, seq: Seq::new(seq), subject: None };
-        Resolved::Event { head, payload: Bytes::from_static(b"{}"), trace: None, members: Arc::clone(members) }
+        let audience = Audience::Members(Arc::clone(members));
+        Resolved::Event { head, payload: Bytes::from_static(b"{}"), trace: None, audience }
     }
 
     fn shown(entries: &[(Node, Arc<StreamEntry>)]) -> Vec<String> {
@@ -124,14 +154,27 @@ mod tests {
     fn one_entry_a_gateway_however_many_members_it_holds() {
         let members: MemberList = ["ann", "bob", "cem", "dan"].map(user).into();
         let routes = routes(&[("ann", &["g1"]), ("bob", &["g1", "g2"]), ("cem", &["g2"])]);
-        let entries = plan(vec![event(1, &members), event(2, &members)], &routes);
-        assert_eq!(shown(&entries), ["g1 1 ann+bob", "g2 1 bob+cem", "g1 2 ann+bob", "g2 2 bob+cem"]);
+        let planned = plan(vec![event(1, &members), event(2, &members)], &routes);
+        assert!(planned.rooms.is_empty());
+        assert_eq!(shown(&planned.entries), ["g1 1 ann+bob", "g2 1 bob+cem", "g1 2 ann+bob", "g2 2 bob+cem"]);
     }
 
     #[test]
     fn nobody_connected_means_nothing_to_write() {
         let members: MemberList = ["ann"].map(user).into();
-        assert!(plan(vec![event(1, &members)], &Routes::new()).is_empty());
+        assert!(plan(vec![event(1, &members)], &Routes::new()).entries.is_empty());
+    }
+
+    #[test]
+    fn a_room_hears_it_once_and_those_are_told_who_may_not_listen_yet() {
+        let Resolved::Event { head, payload, trace, .. } = event(7, &[].into()) else { unreachable!() };
+        let audience = Audience::Room { tell: ["ann", "bob"].map(user).into() };
+        let work = Resolved::Event { head, payload, trace, audience };
+        let planned = plan(vec![work], &routes(&[("ann", &["g1"])]));
+        assert_eq!(shown(&planned.entries), ["g1 7 ann"]);
+        assert!(matches!(&*planned.entries[0].1, StreamEntry::Event { broadcast: true, .. }));
+        let [(room, RoomMessage::Event { seq, .. })] = &planned.rooms[..] else { panic!("{:?}", planned.rooms) };
+        assert_eq!((room.as_str(), *seq), ("c", Seq::new(7)));
     }
 
     #[test]
@@ -143,6 +186,7 @@ mod tests {
             members,
             typist: user("ann"),
         };
-        assert_eq!(shown(&plan(vec![work], &routes(&[("ann", &["g1"]), ("bob", &["g1"])]))), ["g1 bob"]);
+        let planned = plan(vec![work], &routes(&[("ann", &["g1"]), ("bob", &["g1"])]));
+        assert_eq!(shown(&planned.entries), ["g1 bob"]);
     }
 }

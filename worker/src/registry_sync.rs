@@ -13,7 +13,7 @@ use chatcluster_contracts::{
     rpc::{Connection, GetAllConnectionsRequest, connection_manager_client::ConnectionManagerClient},
 };
 use chatcluster_service::rpc::ServiceToken;
-use chatcluster_transport::gateway_streams::{Registration, Registry};
+use chatcluster_transport::gateway_streams::{Place, Registration, Registry};
 use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::metrics::WorkerMetrics;
@@ -64,7 +64,34 @@ impl RegistrySync {
         for slice in users.chunks(SLICE) {
             self.merge_slice(slice, &claims).await.context("redis")?;
         }
+        self.prune_unclaimed().await.context("redis")?;
         Ok(users.len())
+    }
+
+    /// Entries of users of whom core knows nothing are found by a walk through all there are. Nobody claims those whose
+    /// boot does not hold the lease of its node.
+    async fn prune_unclaimed(&self) -> anyhow::Result<()> {
+        let mut at = Some(Place::default());
+        while let Some(here) = at {
+            let (ids, next) = self.registry.walk(here).await?;
+            let nodes: HashSet<String> = ids.iter().map(|id| id.node().to_owned()).collect();
+            let nodes: Vec<String> = nodes.into_iter().collect();
+            let holders: HashMap<String, Option<BootId>> =
+                nodes.iter().cloned().zip(self.registry.lease_holders(&nodes).await?).collect();
+            let mut gone: HashMap<UserId, Vec<ConnectionId>> = HashMap::new();
+            for entry in self.registry.lookup(&ids).await?.into_iter().flatten() {
+                let holder = holders.get(entry.connection_id.node()).and_then(Option::as_ref);
+                if holder != Some(&entry.boot_id) {
+                    gone.entry(entry.user_id).or_default().push(entry.connection_id);
+                }
+            }
+            for (user, connections) in gone {
+                self.metrics.pruned.inc_by(connections.len() as u64);
+                self.registry.prune(&user, &connections).await?;
+            }
+            at = next;
+        }
+        Ok(())
     }
 
     async fn merge_slice(&self, users: &[UserId], claims: &Claims) -> anyhow::Result<()> {

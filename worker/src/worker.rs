@@ -12,7 +12,8 @@ use chatcluster_service::{
     config::Secret, health::Health, metrics::Metrics, operations, rpc::ServiceToken, shutdown::Shutdown,
 };
 use chatcluster_transport::{
-    event_log::{Consumer, EventLog},
+    channels::Retention,
+    event_log::{EventLog, subscribe_until},
     gateway_streams::GatewayStreams,
 };
 use tokio::task::JoinSet;
@@ -21,13 +22,15 @@ use tonic::transport::Channel;
 use crate::{
     config::Options,
     connection_events::ConnectionEvents,
-    consume::{self, Pipeline},
+    consume::{self, Pipeline, hints},
     dead_letter::DeadLetters,
     digest::Digests,
     metrics::WorkerMetrics,
+    presence::PresenceNews,
     publish::Publisher,
     registry_sync::RegistrySync,
     resolve::{Connections, CoreClient},
+    user_event_log::UserEventLog,
 };
 
 /// What the worker works with.
@@ -62,14 +65,21 @@ impl Worker {
     pub fn start(options: Options, parts: Parts, shutdown: Shutdown) -> anyhow::Result<Self> {
         let (health, metrics) = (Health::new(), Metrics::new("worker"));
         let (digest_every, sync_every) = (options.digest_interval, options.registry_sync_interval);
+        let keep_user_events = Retention { entries: options.user_event_log_length, idle: options.user_event_log_idle };
         let (kafka, redis, core) = (health.dependency("kafka"), health.dependency("redis"), health.dependency("core"));
         let figures = WorkerMetrics::new(&metrics);
         let token = ServiceToken::new(&parts.service_token)?;
-        let publisher = Publisher { writer: parts.streams.writer(), redis: redis.clone(), metrics: figures.clone() };
+        let publisher = Publisher {
+            writer: parts.streams.writer(),
+            rooms: parts.streams.rooms(),
+            keep_room: Retention { entries: options.room_log_length as usize, idle: options.room_log_idle },
+            redis: redis.clone(),
+            metrics: figures.clone(),
+        };
         let dead_letters = DeadLetters { producer: parts.log.producer(), metrics: figures.clone() };
         let digests = Digests::default();
         let pipeline = Pipeline {
-            core: CoreClient::new(parts.core.clone(), token.clone(), core.clone()),
+            core: CoreClient::new(parts.core.clone(), token.clone(), core.clone(), figures.core_circuit_open.clone()),
             connections: Arc::new(Connections::new(parts.streams.registry())),
             publisher: publisher.clone(),
             digests: digests.clone(),
@@ -80,24 +90,35 @@ impl Worker {
 
         let (mut consumers, mut background) = (JoinSet::new(), JoinSet::new());
         // typing has a consumer of its own: it starts at the end of its topic, the others where they left off
-        for topics in [&[Topic::Messages, Topic::Status, Topic::Notifications][..], &[Topic::Typing][..]] {
+        for (group, topics) in [
+            (Group::Fanout, &[Topic::Messages, Topic::Status, Topic::Notifications][..]),
+            (Group::Fanout, &[Topic::Typing][..]),
+            (Group::Rooms, &[Topic::Created][..]),
+        ] {
             let pipeline = Pipeline { reported_lag: Arc::default(), ..pipeline.clone() };
             let (log, kafka, shutdown) = (Arc::clone(&parts.log), kafka.clone(), shutdown.clone());
             consumers.spawn(async move {
-                let Some(consumer) = subscribe(&*log, Group::Fanout, topics, &shutdown).await else { return };
+                let Some(consumer) = subscribe_until(&shutdown.token(), &*log, group, topics).await else {
+                    return;
+                };
                 consume::run(consumer, pipeline, kafka, shutdown).await;
             });
         }
         let events = ConnectionEvents { registry: parts.streams.registry(), dead_letters, metrics: figures.clone() };
-        let (log, stop) = (Arc::clone(&parts.log), shutdown.clone());
-        consumers.spawn(async move {
-            let topics = &[Topic::ConnectionAdd, Topic::ConnectionRemove];
-            let Some(consumer) = subscribe(&*log, Group::Connections, topics, &stop).await else { return };
-            events.run(consumer, stop).await;
-        });
+        consumers.spawn(hints::run(events, Arc::clone(&parts.log), shutdown.clone()));
 
         let manager = ConnectionManagerClient::with_interceptor(parts.core, token.clone());
+        let news = PresenceNews {
+            core: manager.clone(),
+            connections: pipeline.connections.clone(),
+            publisher: publisher.clone(),
+            dead_letters: pipeline.dead_letters.clone(),
+        };
+        consumers.spawn(hints::run(news, Arc::clone(&parts.log), shutdown.clone()));
+        let figures_of_user_events = figures.clone();
         let sync = RegistrySync { core: manager, registry: parts.streams.registry(), metrics: figures };
+        let user_events = UserEventLog::new(&*parts.streams, keep_user_events, figures_of_user_events);
+        consumers.spawn(user_events.run(shutdown.clone()));
         background.spawn(digests.run(publisher, digest_every));
         background.spawn(sync.run(sync_every));
         let (streams, producer) = (parts.streams, parts.log.producer());
@@ -150,25 +171,6 @@ impl Worker {
         match server.await {
             Ok(outcome) => outcome.context("failed to serve health and metrics"),
             Err(_) => Ok(()),
-        }
-    }
-}
-
-/// Joins a group, however long the log is away.
-async fn subscribe(
-    log: &dyn EventLog,
-    group: Group,
-    topics: &[Topic],
-    shutdown: &Shutdown,
-) -> Option<Box<dyn Consumer>> {
-    loop {
-        match log.subscribe(group, topics).await {
-            Ok(consumer) => return Some(consumer),
-            Err(error) => tracing::warn!(%error, group = group.default_name(), "subscription failed; trying again"),
-        }
-        tokio::select! {
-            () = shutdown.requested() => return None,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
 }

@@ -29,6 +29,7 @@ use chatcluster_contracts::{
 use chatcluster_service::{config::Secret, shutdown::Shutdown};
 use chatcluster_testkit::{Kafka, Redis, install};
 use chatcluster_transport::{
+    channels::{ChannelLogs, Channels, rooms::RoomChannels},
     event_log::{
         EventLog, NewRecord,
         embedded::EmbeddedLog,
@@ -69,10 +70,14 @@ impl MessageService for FakeCore {
         if self.away.load(Ordering::SeqCst) {
             return Err(Status::unavailable("away"));
         }
-        match self.members.get(request.into_inner().conversation_id.as_str()) {
+        let request = request.into_inner();
+        match self.members.get(request.conversation_id.as_str()) {
+            Some(users) if request.max > 0 && users.len() as u64 > request.max => {
+                Ok(Response::new(GetMembersAtResponse { user_ids: Vec::new(), many: true, facts: None }))
+            }
             Some(users) => {
                 let user_ids = users.iter().map(|user| (*user).to_owned()).collect();
-                Ok(Response::new(GetMembersAtResponse { user_ids }))
+                Ok(Response::new(GetMembersAtResponse { user_ids, many: false, facts: None }))
             }
             None => Err(Status::not_found("unknown conversation")),
         }
@@ -144,6 +149,15 @@ impl GatewayStreams for Breakable {
     fn signals(&self) -> Arc<dyn Signals> {
         self.inner.signals()
     }
+    fn channels(&self) -> Arc<dyn Channels> {
+        self.inner.channels()
+    }
+    fn logs(&self) -> Arc<dyn ChannelLogs> {
+        self.inner.logs()
+    }
+    fn rooms(&self) -> Arc<dyn RoomChannels> {
+        self.inner.rooms()
+    }
     async fn open_reader(&self, node: &Node, boot: &BootId) -> Result<Box<dyn StreamReader>, StreamError> {
         self.inner.open_reader(node, boot).await
     }
@@ -207,7 +221,11 @@ impl World {
 
     async fn with(log: Arc<dyn EventLog>, inner: Arc<dyn GatewayStreams>, around: Box<dyn Any>) -> Self {
         let core = FakeCore {
-            members: Arc::new(HashMap::from([("c1", vec!["ann", "bob"]), ("c2", vec!["ann"])])),
+            members: Arc::new(HashMap::from([
+                ("c1", vec!["ann", "bob"]),
+                ("c2", vec!["ann"]),
+                ("big", vec!["bob"; 1_001]),
+            ])),
             ..FakeCore::default()
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -225,6 +243,11 @@ impl World {
             member_cache: 1000,
             digest_interval: Duration::from_millis(300),
             registry_sync_interval: Duration::from_mins(5),
+            user_event_log_length: 0,
+            user_event_log_idle: Duration::from_mins(5),
+            fanout_broadcast_above: 1000,
+            room_log_length: 100,
+            room_log_idle: Duration::from_mins(1),
         };
         let shutdown = Shutdown::manual();
         let parts = Parts {
@@ -412,14 +435,15 @@ async fn status_notification_and_typing_reach_whom_they_concern() {
     let world = World::embedded().await;
     let mut gateway = world.gateway("g1", "b1", &["ann", "bob"]).await;
     let worker = world.worker();
-    worker.until_metric("partitions 21").await;
+    worker.until_metric("partitions 33").await;
     let status =
         r#"{"messageId":"m1","conversationId":"c1","status":"READ","userId":"bob","timestamp":"2025-11-11T22:30:00"}"#;
     let note = r#"{"id":"n1","userId":"bob","title":"t","content":"c","type":"NEW","createdAt":"2025-11-11T22:30:00"}"#;
-    let typing = r#"{"conversationId":"c1","userId":"ann","isTyping":true,"timestamp":1}"#;
+    let typing = |room: &str| format!(r#"{{"conversationId":"{room}","userId":"ann","isTyping":true,"timestamp":1}}"#);
     world.append(Topic::Status, "ann", &[status.to_owned()]).await;
     world.append(Topic::Notifications, "bob", &[note.to_owned()]).await;
-    world.append(Topic::Typing, "c1", &[typing.to_owned()]).await;
+    // in one partition, the one that is told to nobody first: its members are too many
+    world.append(Topic::Typing, "c1", &[typing("big"), typing("c1")]).await;
     let mut found = Vec::new();
     let reading = async {
         while found.len() < 3 {

@@ -105,7 +105,7 @@ fn beside_us() -> Result<PathBuf> {
 }
 
 /// Most idle connections, and some for the rest.
-fn enough_files() -> Result<()> {
+pub(crate) fn enough_files() -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const WANTED: u64 = 15_500;
     let limit = getrlimit(Resource::Nofile);

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use chatcluster_testkit::{Deployment, User};
-use futures_util::{SinkExt, StreamExt, TryStreamExt, stream, stream::SplitSink};
+use futures_util::{
+    SinkExt, StreamExt, TryStreamExt, stream,
+    stream::{SplitSink, SplitStream},
+};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{net::TcpStream, sync::Notify};
@@ -18,30 +21,32 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::percentiles::Samples;
 
-type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Sink = SplitSink<Socket, Message>;
+type Source = SplitStream<Socket>;
 
 /// What the readers share with the sender.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(crate) struct Board {
     /// When each message's SEND was written, by its number.
-    pub(super) written: Mutex<Vec<Instant>>,
-    pub(super) acks: Mutex<Samples>,
-    pub(super) acknowledged: AtomicU64,
-    pub(super) delivered: AtomicU64,
-    pub(super) progress: Notify,
-    pub(super) failure: Mutex<Option<String>>,
+    pub(crate) written: Mutex<Vec<Instant>>,
+    pub(crate) acks: Mutex<Samples>,
+    pub(crate) acknowledged: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) progress: Notify,
+    pub(crate) failure: Mutex<Option<String>>,
 }
 
-pub(super) struct Fleet {
-    pub(super) conversation: String,
-    pub(super) sinks: Vec<Sink>,
-    pub(super) board: Arc<Board>,
+pub(crate) struct Fleet {
+    pub(crate) conversation: String,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) board: Arc<Board>,
     /// One a reader, so that they do not wait for each other.
-    pub(super) latencies: Vec<Arc<Mutex<Samples>>>,
+    pub(crate) latencies: Vec<Arc<Mutex<Samples>>>,
 }
 
 impl Fleet {
-    pub(super) async fn assemble(deployment: &Deployment, members: usize) -> Result<Self> {
+    pub(crate) async fn assemble(deployment: &Deployment, members: usize) -> Result<Self> {
         let users: Vec<User> = stream::iter(0..members)
             .map(|i| async move { deployment.user(&format!("member-{i}")).await })
             .buffered(4)
@@ -59,15 +64,30 @@ impl Fleet {
         Ok(fleet)
     }
 
-    async fn connect(&mut self, url: &str, user: &User) -> Result<()> {
-        let (socket, _) = connect_async(url).await?;
-        if let MaybeTlsStream::Plain(tcp) = socket.get_ref() {
-            tcp.set_nodelay(true)?;
+    /// So many sockets, their users and gateways in turn, `storm` at a time.
+    pub(crate) async fn connect_all(
+        &mut self,
+        urls: &[String],
+        users: &[User],
+        sockets: usize,
+        storm: usize,
+    ) -> Result<()> {
+        let mut opening = stream::iter(0..sockets)
+            .map(|i| open(&urls[i % urls.len()], &users[i / urls.len() % users.len()]))
+            .buffered(storm);
+        while let Some(socket) = opening.try_next().await? {
+            self.listen(socket);
         }
-        let (mut sink, mut source) = socket.split();
-        sink.send(Message::text(json!({"type": "CONNECT", "token": user.token}).to_string())).await?;
-        let connected = source.next().await.context("closed before CONNECTED")??;
-        ensure!(connected.to_text()?.contains("CONNECTED"), "refused: {connected}");
+        Ok(())
+    }
+
+    async fn connect(&mut self, url: &str, user: &User) -> Result<()> {
+        let socket = open(url, user).await?;
+        self.listen(socket);
+        Ok(())
+    }
+
+    fn listen(&mut self, (sink, mut source): (Sink, Source)) {
         let (board, latencies) = (Arc::clone(&self.board), Arc::new(Mutex::new(Samples::default())));
         self.latencies.push(Arc::clone(&latencies));
         self.sinks.push(sink);
@@ -80,8 +100,20 @@ impl Fleet {
             *board.failure.lock() = Some("a connection was closed".into());
             board.progress.notify_one();
         });
-        Ok(())
     }
+}
+
+/// A connected client.
+async fn open(url: &str, user: &User) -> Result<(Sink, Source)> {
+    let (socket, _) = connect_async(url).await?;
+    if let MaybeTlsStream::Plain(tcp) = socket.get_ref() {
+        tcp.set_nodelay(true)?;
+    }
+    let (mut sink, mut source) = socket.split();
+    sink.send(Message::text(json!({"type": "CONNECT", "token": user.token}).to_string())).await?;
+    let connected = source.next().await.context("closed before CONNECTED")??;
+    ensure!(connected.to_text()?.contains("CONNECTED"), "refused: {connected}");
+    Ok((sink, source))
 }
 
 impl Board {

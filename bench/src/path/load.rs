@@ -14,7 +14,7 @@ use super::fleet::Fleet;
 use crate::percentiles::Samples;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Load {
+pub(crate) enum Load {
     /// Open loop: so many messages a second, whatever comes back.
     Rate(u32),
     /// Closed loop: so many sends in flight.
@@ -22,19 +22,19 @@ pub(super) enum Load {
 }
 
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) sent: usize,
-    pub(super) acks: Samples,
-    pub(super) messages: Samples,
+pub(crate) struct Outcome {
+    pub(crate) sent: usize,
+    pub(crate) acks: Samples,
+    pub(crate) messages: Samples,
     /// From the first SEND to the last MESSAGE.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// How long everything sent may take to arrive.
 const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 
 impl Fleet {
-    pub(super) async fn offer(&mut self, load: Load, time: Duration) -> Result<Outcome> {
+    pub(crate) async fn offer(&mut self, load: Load, time: Duration) -> Result<Outcome> {
         let first = self.board.written.lock().len();
         let (acked, delivered) =
             (self.board.acknowledged.load(Ordering::Relaxed), self.board.delivered.load(Ordering::Relaxed));

@@ -1,8 +1,8 @@
 //! The message path under load: one conversation, its members spread over the gateways, a fixed rate of messages,
 //! and then as many as go through. Sender and readers are one process, so there is one monotonic clock.
 
-mod fleet;
-mod load;
+pub(crate) mod fleet;
+pub(crate) mod load;
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 /// CPU of the platform's own processes, not of the servers beside them.
-fn cpu_of(deployment: &Deployment) -> Result<Duration> {
+pub(crate) fn cpu_of(deployment: &Deployment) -> Result<Duration> {
     deployment
         .processes()
         .filter(|process| !["kafka", "redis", "mariadb"].contains(&process.name()))

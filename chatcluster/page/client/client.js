@@ -10,6 +10,7 @@ import { settingsOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { Persistence } from './persistence.js';
 import { Receipts } from './receipts.js';
+import { Rooms } from './rooms.js';
 import { Sender } from './sender.js';
 import { listenToSurroundings } from './surroundings.js';
 import { TypingNotices } from './typing.js';
@@ -25,6 +26,7 @@ export class Client {
     #intake;
     #persistence;
     #typing;
+    #rooms;
     /** Whose positions and messages are here, once that is known. */
     #owner;
     #stopListening;
@@ -49,6 +51,14 @@ export class Client {
         const transmit = (frame) => this.#lifeline.send(frame);
         this.#receipts = new Receipts({ clock, transmit });
         this.#typing = new TypingNotices({ clock, transmit });
+        this.#rooms = new Rooms({
+            clock,
+            transmit,
+            received: (roomId) => this.#intake.cursors.received(roomId),
+            onBegin: (roomId, seq) => this.#intake.cursors.place(roomId, seq),
+            onOver: (roomId) => this.#intake.cursors.forget(roomId),
+            onGap: (gap) => this.#listeners.emit('gap', gap),
+        });
         this.#sender = new Sender({
             outbox: this.#outbox,
             clock,
@@ -66,6 +76,7 @@ export class Client {
             limits: settings.intakeLimits,
             clock,
             random,
+            isVisited: (conversationId) => this.#rooms.isVisited(conversationId),
             onWanting: () => this.#lifeline.recycle(),
             onMoved: () => this.#persistence?.changed('resume'),
             onTrouble,
@@ -132,6 +143,20 @@ export class Client {
     typing(conversationId, isTyping) {
         this.#typing.changed(conversationId, isTyping);
     }
+    /**
+     * Listens to a room until `leave`, also after reconnects: its events go where all events go, its records to `record`.
+     * Resolves once it is heard; rejects with the server's code when it may not be.
+     */
+    join(roomId, options = {}) {
+        checkId('roomId', roomId);
+        if (this.#closing)
+            return Promise.reject(new ChatError('closed', 'the client was closed', { conversationId: roomId }));
+        return this.#rooms.join(roomId, options);
+    }
+    /** False: it was not joined. */
+    leave(roomId) {
+        return this.#rooms.leave(roomId);
+    }
     /** The application has the events up to `seq` from elsewhere (REST): they are not handed out. */
     advance(conversationId, seq) {
         checkId('conversationId', conversationId);
@@ -192,10 +217,12 @@ export class Client {
         this.#intake.connected(userId);
         this.#sender.connected();
         this.#receipts.connected();
+        this.#rooms.connected();
     }
     /** The token is somebody else's now: what is here must not reach them, nor keep from them what is theirs. */
     #forgetOwner(userId) {
         this.#intake.clear();
+        this.#rooms.clear('other_user', `it was joined by ${this.#owner}, and this is ${userId}`);
         this.#sender.giveUp('other_user', `it was written by ${this.#owner}, and this is ${userId}`);
         this.#persistence?.changed('resume');
         this.#persistence?.changed('outbox');
@@ -203,6 +230,8 @@ export class Client {
     #frame(frame) {
         switch (frame.type) {
             case 'EVENT':
+                if (this.#rooms.isLeaving(frame.event.conversationId))
+                    return undefined;
                 this.#sender.stored(frame.event, this.#owner);
                 return this.#intake.event(frame.event);
             case 'RESYNC':
@@ -219,13 +248,34 @@ export class Client {
                 return this.#listeners.emit('presence', frame);
             case 'NOTIFICATION':
                 return this.#listeners.emit('notification', frame);
+            case 'JOINED':
+                return this.#rooms.joined(frame);
+            case 'message':
+                if (this.#rooms.record(frame))
+                    this.#listeners.emit('record', frame);
+                return undefined;
+            case 'GAP':
+                if (this.#rooms.gap(frame))
+                    this.#listeners.emit('gap', frame);
+                return undefined;
+            case 'LEFT':
+                if (this.#rooms.left(frame))
+                    this.#listeners.emit('left', frame);
+                return undefined;
             case 'ERROR':
+                if (frame.roomId !== undefined)
+                    return this.#roomRefused(frame);
                 if (!this.#sender.refused(frame))
                     this.#listeners.emit('refused', frame);
                 return undefined;
             default:
                 return undefined;
         }
+    }
+    #roomRefused(frame) {
+        const told = this.#rooms.refused(frame);
+        if (told)
+            this.#listeners.emit('refused', told);
     }
     #snapshot() {
         return {
@@ -248,6 +298,7 @@ export class Client {
         });
         // `#closing` is set before anybody hears of it
         await undefined;
+        this.#rooms.clear(error?.code ?? 'closed', error?.message ?? 'the client was closed');
         this.#sender.stop(error?.code ?? 'closed', error?.message ?? 'the client was closed');
         await Promise.race([handlers, late]);
         clock.clearTimeout(timer);

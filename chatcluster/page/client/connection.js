@@ -94,7 +94,7 @@ export class Connection {
             this.#parts.onConnected(frame);
             return;
         }
-        if (frame.type === 'ERROR' && frame.clientMsgId === undefined)
+        if (frame.type === 'ERROR' && frame.clientMsgId === undefined && frame.roomId === undefined)
             this.#refusal = frame;
         this.#parts.onFrame(frame);
     }

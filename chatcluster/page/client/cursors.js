@@ -15,6 +15,13 @@ export class Cursors {
     handled(conversationId) {
         return this.#cursors.get(conversationId)?.handled ?? 0;
     }
+    received(conversationId) {
+        return this.#cursors.get(conversationId)?.received;
+    }
+    /** Whatever comes next may start anywhere. */
+    forget(conversationId) {
+        this.#cursors.delete(conversationId);
+    }
     isRepeat({ conversationId, seq }) {
         const cursor = this.#cursors.get(conversationId);
         return cursor !== undefined && seq <= cursor.received;

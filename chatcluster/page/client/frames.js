@@ -5,6 +5,7 @@
 const isText = (value) => typeof value === 'string';
 /** True of what can be the seq of an event. */
 export const isSeq = (value) => Number.isSafeInteger(value) && value > 0;
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isBoolean = (value) => typeof value === 'boolean';
 const isObject = (value) => typeof value === 'object' && value !== null;
 /** What must be there, by type, before the rest of the client relies on it. */
@@ -17,6 +18,10 @@ const SHAPES = {
     STATUS: { conversationId: isText, messageId: isText, status: isText, userId: isText },
     PRESENCE: { userId: isText, online: isBoolean },
     NOTIFICATION: { notification: isObject },
+    JOINED: { roomId: isText, seq: isCount },
+    message: { roomId: isText },
+    GAP: { roomId: isText },
+    LEFT: { roomId: isText },
     ERROR: { code: isText },
     PONG: {},
 };

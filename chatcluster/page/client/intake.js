@@ -93,7 +93,7 @@ export class Intake {
         this.cursors.finished(conversationId, seq);
         if (this.cursors.hasLeft(conversationId))
             this.#parts.receipts.forget(conversationId);
-        else
+        else if (!this.#parts.isVisited(conversationId))
             this.#parts.receipts.delivered(conversationId, seq);
         this.#parts.onMoved();
     }

@@ -3,7 +3,19 @@
 import type { ResumePoint } from './cursors.js';
 import { checkId, checkSeq, draftOf, type SendOptions } from './draft.js';
 import { ChatError } from './errors.js';
-import type { ClientFrame, Connected, Notification, Presence, Refusal, ServerFrame, Status, Typing } from './frames.js';
+import type {
+  ClientFrame,
+  Connected,
+  Gap,
+  Left,
+  Notification,
+  Presence,
+  Refusal,
+  RoomRecord,
+  ServerFrame,
+  Status,
+  Typing,
+} from './frames.js';
 import { Intake } from './intake.js';
 import { Lifeline, type State, type StateChange } from './lifeline.js';
 import { Listeners } from './listeners.js';
@@ -11,6 +23,7 @@ import { type ClientOptions, type Settings, settingsOf } from './options.js';
 import { type Draft, Outbox, type Sent } from './outbox.js';
 import { type Kept, Persistence } from './persistence.js';
 import { Receipts } from './receipts.js';
+import { type JoinOptions, Rooms } from './rooms.js';
 import { Sender } from './sender.js';
 import { listenToSurroundings } from './surroundings.js';
 import { TypingNotices } from './typing.js';
@@ -26,6 +39,12 @@ export interface ClientEvents {
   status: Status;
   presence: Presence;
   notification: Notification;
+  /** Somebody put it on `message.created` for a room that was joined. */
+  record: RoomRecord;
+  /** Records of a room that was joined may be missing. */
+  gap: Gap;
+  /** The server ended a room that was joined. */
+  left: Left;
   /** The server refused something that is no message. */
   refused: Refusal;
   /** Something on this side failed and is tried again. Written to the console where nobody listens. */
@@ -45,6 +64,7 @@ export class Client {
   readonly #intake: Intake;
   readonly #persistence: Persistence | undefined;
   readonly #typing: TypingNotices;
+  readonly #rooms: Rooms;
   /** Whose positions and messages are here, once that is known. */
   #owner: string | undefined;
   #stopListening: (() => void) | undefined;
@@ -70,6 +90,14 @@ export class Client {
     const transmit = (frame: ClientFrame) => this.#lifeline.send(frame);
     this.#receipts = new Receipts({ clock, transmit });
     this.#typing = new TypingNotices({ clock, transmit });
+    this.#rooms = new Rooms({
+      clock,
+      transmit,
+      received: (roomId) => this.#intake.cursors.received(roomId),
+      onBegin: (roomId, seq) => this.#intake.cursors.place(roomId, seq),
+      onOver: (roomId) => this.#intake.cursors.forget(roomId),
+      onGap: (gap) => this.#listeners.emit('gap', gap),
+    });
     this.#sender = new Sender({
       outbox: this.#outbox,
       clock,
@@ -87,6 +115,7 @@ export class Client {
       limits: settings.intakeLimits,
       clock,
       random,
+      isVisited: (conversationId) => this.#rooms.isVisited(conversationId),
       onWanting: () => this.#lifeline.recycle(),
       onMoved: () => this.#persistence?.changed('resume'),
       onTrouble,
@@ -158,6 +187,21 @@ export class Client {
     this.#typing.changed(conversationId, isTyping);
   }
 
+  /**
+   * Listens to a room until `leave`, also after reconnects: its events go where all events go, its records to `record`.
+   * Resolves once it is heard; rejects with the server's code when it may not be.
+   */
+  join(roomId: string, options: JoinOptions = {}): Promise<void> {
+    checkId('roomId', roomId);
+    if (this.#closing) return Promise.reject(new ChatError('closed', 'the client was closed', { conversationId: roomId }));
+    return this.#rooms.join(roomId, options);
+  }
+
+  /** False: it was not joined. */
+  leave(roomId: string): boolean {
+    return this.#rooms.leave(roomId);
+  }
+
   /** The application has the events up to `seq` from elsewhere (REST): they are not handed out. */
   advance(conversationId: string, seq: number): void {
     checkId('conversationId', conversationId);
@@ -222,11 +266,13 @@ export class Client {
     this.#intake.connected(userId);
     this.#sender.connected();
     this.#receipts.connected();
+    this.#rooms.connected();
   }
 
   /** The token is somebody else's now: what is here must not reach them, nor keep from them what is theirs. */
   #forgetOwner(userId: string): void {
     this.#intake.clear();
+    this.#rooms.clear('other_user', `it was joined by ${this.#owner}, and this is ${userId}`);
     this.#sender.giveUp('other_user', `it was written by ${this.#owner}, and this is ${userId}`);
     this.#persistence?.changed('resume');
     this.#persistence?.changed('outbox');
@@ -235,6 +281,7 @@ export class Client {
   #frame(frame: ServerFrame): void {
     switch (frame.type) {
       case 'EVENT':
+        if (this.#rooms.isLeaving(frame.event.conversationId)) return undefined;
         this.#sender.stored(frame.event, this.#owner);
         return this.#intake.event(frame.event);
       case 'RESYNC':
@@ -251,12 +298,29 @@ export class Client {
         return this.#listeners.emit('presence', frame);
       case 'NOTIFICATION':
         return this.#listeners.emit('notification', frame);
+      case 'JOINED':
+        return this.#rooms.joined(frame);
+      case 'message':
+        if (this.#rooms.record(frame)) this.#listeners.emit('record', frame);
+        return undefined;
+      case 'GAP':
+        if (this.#rooms.gap(frame)) this.#listeners.emit('gap', frame);
+        return undefined;
+      case 'LEFT':
+        if (this.#rooms.left(frame)) this.#listeners.emit('left', frame);
+        return undefined;
       case 'ERROR':
+        if (frame.roomId !== undefined) return this.#roomRefused(frame);
         if (!this.#sender.refused(frame)) this.#listeners.emit('refused', frame);
         return undefined;
       default:
         return undefined;
     }
+  }
+
+  #roomRefused(frame: Refusal): void {
+    const told = this.#rooms.refused(frame);
+    if (told) this.#listeners.emit('refused', told);
   }
 
   #snapshot(): Kept {
@@ -282,6 +346,7 @@ export class Client {
     });
     // `#closing` is set before anybody hears of it
     await undefined;
+    this.#rooms.clear(error?.code ?? 'closed', error?.message ?? 'the client was closed');
     this.#sender.stop(error?.code ?? 'closed', error?.message ?? 'the client was closed');
     await Promise.race([handlers, late]);
     clock.clearTimeout(timer);

@@ -129,7 +129,7 @@ export class Connection {
       this.#parts.onConnected(frame);
       return;
     }
-    if (frame.type === 'ERROR' && frame.clientMsgId === undefined) this.#refusal = frame;
+    if (frame.type === 'ERROR' && frame.clientMsgId === undefined && frame.roomId === undefined) this.#refusal = frame;
     this.#parts.onFrame(frame);
   }
 

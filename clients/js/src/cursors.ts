@@ -46,6 +46,15 @@ export class Cursors {
     return this.#cursors.get(conversationId)?.handled ?? 0;
   }
 
+  received(conversationId: string): number | undefined {
+    return this.#cursors.get(conversationId)?.received;
+  }
+
+  /** Whatever comes next may start anywhere. */
+  forget(conversationId: string): void {
+    this.#cursors.delete(conversationId);
+  }
+
   isRepeat({ conversationId, seq }: ConversationEvent): boolean {
     const cursor = this.#cursors.get(conversationId);
     return cursor !== undefined && seq <= cursor.received;

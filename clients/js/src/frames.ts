@@ -108,6 +108,30 @@ export interface Presence {
   type: 'PRESENCE';
   userId: string;
   online: boolean;
+  /** Since when, RFC 3339, UTC. */
+  since?: string;
+}
+
+/** A record that others put on `message.created` for a room: not part of the conversation's log. */
+export interface RoomRecord {
+  type: 'message';
+  roomId: string;
+  /** Its place on the topic; none where somebody published it by hand. */
+  id?: string;
+  data: unknown;
+}
+
+/** Records of the room may be missing: behind the one of this id, where the server says which. */
+export interface Gap {
+  type: 'GAP';
+  roomId: string;
+  since?: string;
+}
+
+/** The room is heard no more. */
+export interface Left {
+  type: 'LEFT';
+  roomId: string;
 }
 
 export interface Notification {
@@ -121,6 +145,8 @@ export interface Refusal {
   code: string;
   message: string;
   clientMsgId?: string;
+  /** Of a room that was not to be joined. */
+  roomId?: string;
 }
 
 export interface Connected {
@@ -145,6 +171,13 @@ export interface Resync {
   head: number;
 }
 
+/** The room's events behind `seq` follow; 0 of a room that no conversation has. */
+export interface Joined {
+  type: 'JOINED';
+  roomId: string;
+  seq: number;
+}
+
 /** Opaque: handed back in CONNECT, it says where to go on in every conversation at once. */
 export interface Position {
   type: 'POSITION';
@@ -161,6 +194,10 @@ export type ServerFrame =
   | Status
   | Presence
   | Notification
+  | RoomRecord
+  | Joined
+  | Gap
+  | Left
   | Refusal
   | { type: 'PONG' };
 
@@ -176,6 +213,8 @@ export type ClientFrame =
     }
   | { type: 'TYPING'; conversationId: string; isTyping: boolean }
   | { type: 'RECEIPT'; conversationId: string; deliveredSeq?: number; readSeq?: number }
+  | { type: 'JOIN'; roomId: string; after?: number; history?: number; since?: string }
+  | { type: 'LEAVE'; roomId: string }
   | { type: 'PING' };
 
 type Members = Record<string, unknown>;
@@ -185,6 +224,7 @@ const isText = (value: unknown): value is string => typeof value === 'string';
 /** True of what can be the seq of an event. */
 export const isSeq = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isBoolean = (value: unknown) => typeof value === 'boolean';
 const isObject = (value: unknown): value is Members => typeof value === 'object' && value !== null;
 
@@ -198,6 +238,10 @@ const SHAPES: Record<string, Record<string, (value: unknown) => boolean>> = {
   STATUS: { conversationId: isText, messageId: isText, status: isText, userId: isText },
   PRESENCE: { userId: isText, online: isBoolean },
   NOTIFICATION: { notification: isObject },
+  JOINED: { roomId: isText, seq: isCount },
+  message: { roomId: isText },
+  GAP: { roomId: isText },
+  LEFT: { roomId: isText },
   ERROR: { code: isText },
   PONG: {},
 };

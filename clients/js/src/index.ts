@@ -9,6 +9,8 @@ export type { SendOptions } from './draft.js';
 export { ChatError } from './errors.js';
 export type {
   ConversationEvent,
+  Gap,
+  Left,
   Message,
   MessageDeleted,
   MessageEdited,
@@ -20,6 +22,7 @@ export type {
   ReactionAdded,
   ReactionRemoved,
   Refusal,
+  RoomRecord,
   Status,
   Typing,
   UserJoined,
@@ -31,3 +34,4 @@ export type { State, StateChange, Token } from './lifeline.js';
 export type { ClientOptions } from './options.js';
 export type { Draft, OutboxLimits, Sent } from './outbox.js';
 export type { ChatStorage } from './persistence.js';
+export type { JoinOptions } from './rooms.js';

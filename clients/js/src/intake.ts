@@ -23,6 +23,8 @@ interface Parts {
   limits: LaneLimits;
   clock: Clock;
   random: () => number;
+  /** Is it a room that the user only visits? Nobody asks how far a visitor is. */
+  isVisited: (conversationId: string) => boolean;
   /** Connect again: the server is to send what is not here. */
   onWanting: () => void;
   onMoved: () => void;
@@ -121,7 +123,7 @@ export class Intake {
       'missed' in item ? [item.missed.conversationId, item.missed.to] : [item.event.conversationId, item.event.seq];
     this.cursors.finished(conversationId, seq);
     if (this.cursors.hasLeft(conversationId)) this.#parts.receipts.forget(conversationId);
-    else this.#parts.receipts.delivered(conversationId, seq);
+    else if (!this.#parts.isVisited(conversationId)) this.#parts.receipts.delivered(conversationId, seq);
     this.#parts.onMoved();
   }
 

@@ -18,7 +18,7 @@ test('the snippets of the README work', async (t) => {
   await server.conversation(ann, bob);
   const text = readFileSync(`${folder}README.md`, 'utf8');
   const snippets = [...text.matchAll(/^```js\n(.*?)^```$/gmsu)].map(([, snippet]) => snippet);
-  assert.equal(snippets.length, 5);
+  assert.equal(snippets.length, 6);
   const kept = ['resume', 'outbox'].map((part) => `${folder}chat-of-ann.${part}.json`);
   t.after(() => kept.forEach((file) => rmSync(file, { force: true })));
 
@@ -32,7 +32,7 @@ test('the snippets of the README work', async (t) => {
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { cwd: folder });
   assert.equal(stderr, '');
   const lines = stdout.split('\n').map((line) => line.trim());
-  for (const line of ['connecting', 'connected', `${ann.id}: hello`, 'stored as number 1', 'unknown_conversation', 'closed']) {
+  for (const line of ['connecting', 'connected', `${ann.id}: hello`, 'stored as number 1', 'unknown_conversation', 'joined', 'closed']) {
     assert.ok(lines.includes(line), `${line} is in:\n${stdout}`);
   }
   assert.ok(kept.some((file) => existsSync(file)), 'the storage was used');

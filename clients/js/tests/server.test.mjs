@@ -89,17 +89,20 @@ test('the server\'s position holds the place in conversations of which nothing c
   assert.deepEqual(seqs(laptop.of(quiet)), [2]);
 });
 
-test('DELIVERED comes when the handler is done, READ when the application says so', async (t) => {
+test('SENT comes when it is stored, DELIVERED when the handler is done, READ when the application says so', async (t) => {
   const server = await Server.start(t);
   const [ann, bob] = [await server.person('ann'), await server.person('bob')];
   const id = await server.conversation(ann, bob);
   const a = watch(t, server.url, ann);
-  const statuses = [];
-  a.client.on('status', ({ status, userId, seq }) => statuses.push([status, userId === bob.id, seq]));
+  const [stored, statuses] = [[], []];
+  a.client.on('status', ({ status, userId, seq, messageId }) => {
+    if (status === 'SENT') stored.push([userId === ann.id, messageId]);
+    else statuses.push([status, userId === bob.id, seq]);
+  });
   const ends = [];
   const b = watch(t, server.url, bob, { onEvent: () => new Promise((resolve) => ends.push(resolve)) });
   await a.client.send(id, 'one');
-  await a.client.send(id, 'two');
+  const second = await a.client.send(id, 'two');
   await until('the first is being handled', () => ends.length === 1);
   ends[0]();
   await until('the second is being handled', () => ends.length === 2);
@@ -110,6 +113,8 @@ test('DELIVERED comes when the handler is done, READ when the application says s
   b.client.read(id, 2);
   await until('both are read', () => statuses.length === 3);
   assert.deepEqual(statuses, [['DELIVERED', true, 1], ['DELIVERED', true, 2], ['READ', true, 2]]);
+  await until('both are known to be stored', () => stored.at(-1)?.[1] === second.messageId);
+  assert.ok(stored.every(([own]) => own));
 });
 
 test('tokens that expire are renewed, and nothing is lost at it', async (t) => {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     ids::{ClientMsgId, ConversationId, InvalidId, MessageId},
+    log_id::LogId,
     position::{self, Resume},
     problem::{Code, Problem},
     seq::Seq,
@@ -18,9 +19,26 @@ pub enum ClientFrame {
     Send(Send),
     Typing(Typing),
     Receipt(Receipt),
-    Join { room_id: ConversationId },
+    Join(Join),
     Leave { room_id: ConversationId },
     Ping,
+}
+
+/// Most records of the past that may be asked for at once.
+pub const MAX_ROOM_HISTORY: usize = 1000;
+
+impl Join {
+    /// Refuses what cannot be meant.
+    pub fn checked(self) -> Result<Self, Problem> {
+        if self.history.is_some_and(|count| count > MAX_ROOM_HISTORY) {
+            return Err(Problem::new(Code::InvalidField, format!("history is a number up to {MAX_ROOM_HISTORY}")));
+        }
+        // a partition and an offset, which look like the id of a log's entry
+        if self.since.as_deref().is_some_and(|id| id.parse::<LogId>().is_err()) {
+            return Err(Problem::new(Code::InvalidField, "since is the id of a record, as in 3-17"));
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +73,18 @@ pub struct Send {
 pub struct Typing {
     pub conversation_id: ConversationId,
     pub is_typing: bool,
+}
+
+/// Listens to a room for as long as the session lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    pub room_id: ConversationId,
+    /// Send the conversation's events behind this seq first.
+    pub after: Option<Seq>,
+    /// Send so many of the last records first.
+    pub history: Option<usize>,
+    /// Send the records behind the one with this id first.
+    pub since: Option<String>,
 }
 
 /// At least one of the two watermarks is set.
@@ -96,6 +126,9 @@ struct Wire<'a> {
     read_seq: Option<Seq>,
     #[serde(borrow)]
     room_id: Option<Cow<'a, str>>,
+    after: Option<Seq>,
+    history: Option<usize>,
+    since: Option<String>,
     #[serde(borrow)]
     traceparent: Option<Cow<'a, str>>,
 }
@@ -159,7 +192,14 @@ impl Wire<'_> {
                     read_seq: self.read_seq,
                 }))
             }
-            "JOIN" => Ok(ClientFrame::Join { room_id: id("roomId", self.room_id.as_deref())? }),
+            "JOIN" => Join {
+                room_id: id("roomId", self.room_id.as_deref())?,
+                after: self.after,
+                history: self.history,
+                since: self.since,
+            }
+            .checked()
+            .map(ClientFrame::Join),
             "LEAVE" => Ok(ClientFrame::Leave { room_id: id("roomId", self.room_id.as_deref())? }),
             "PING" => Ok(ClientFrame::Ping),
             other => {

@@ -3,7 +3,7 @@
 mod client;
 mod server;
 
-pub use client::{ClientFrame, Connect, Receipt, Refused, Send, Typing, decode};
+pub use client::{ClientFrame, Connect, Join, MAX_ROOM_HISTORY, Receipt, Refused, Send, Typing, decode};
 pub use server::ServerFrame;
 
 /// Longest content of one message, in bytes of UTF-8, unless configured otherwise.

@@ -48,6 +48,8 @@ pub enum ServerFrame<'a> {
     Presence {
         user_id: &'a UserId,
         online: bool,
+        /// When it changed: an older frame that comes later says nothing new.
+        since: String,
     },
     /// The events `from..=head` are not sent: read them by REST. What follows goes on after `head`.
     Resync {
@@ -60,13 +62,37 @@ pub enum ServerFrame<'a> {
         message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         client_msg_id: Option<&'a str>,
+        /// Of a refused JOIN or LEAVE.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room_id: Option<&'a ConversationId>,
     },
     Pong,
+    /// The session listens to the room: events after `seq` follow, and records.
+    Joined {
+        room_id: &'a ConversationId,
+        seq: Seq,
+    },
+    /// It does not any more.
+    Left {
+        room_id: &'a ConversationId,
+    },
+    /// Records of the room may be missing, those that came after `since` if that is known.
+    Gap {
+        room_id: &'a ConversationId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<&'a str>,
+    },
 }
 
 impl<'a> ServerFrame<'a> {
     pub fn error(problem: &'a Problem, client_msg_id: Option<&'a str>) -> Self {
-        Self::Error { code: problem.code.as_str(), message: &problem.detail, client_msg_id }
+        Self::Error { code: problem.code.as_str(), message: &problem.detail, client_msg_id, room_id: None }
+    }
+
+    /// A JOIN or LEAVE is refused.
+    pub fn room_error(problem: &'a Problem, room_id: &'a ConversationId) -> Self {
+        let (code, message) = (problem.code.as_str(), problem.detail.as_str());
+        Self::Error { code, message, client_msg_id: None, room_id: Some(room_id) }
     }
 
     pub fn status(record: &'a StatusRecord) -> Self {

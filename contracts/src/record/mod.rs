@@ -7,12 +7,14 @@ mod ingest;
 mod notification;
 mod status;
 mod typing;
+mod user;
 
 pub use connection::ConnectionRecord;
 pub use ingest::{DirectRecord, IngestRecord};
 pub use notification::NotificationRecord;
 pub use status::{Status, StatusRecord};
 pub use typing::TypingRecord;
+pub use user::{UserChange, UserRecord};
 
 /// Record headers. `id` and `eventType` are what Debezium's Outbox Event Router writes, so that both relays agree.
 pub mod header {
@@ -25,6 +27,8 @@ pub mod header {
     pub const DLQ_TOPIC: &str = "dlq-topic";
     pub const DLQ_PARTITION: &str = "dlq-partition";
     pub const DLQ_OFFSET: &str = "dlq-offset";
+    /// All that a dead letter has beyond the headers of its record.
+    pub const DEAD_LETTER: [&str; 4] = [DLQ_REASON, DLQ_TOPIC, DLQ_PARTITION, DLQ_OFFSET];
 }
 
 /// Encodes any record value. These types cannot fail to serialise.

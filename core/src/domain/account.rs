@@ -8,7 +8,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
 
 /// 3 to 32 of `a-z 0-9 . _ -`, starting with a letter or digit; capital letters are lowered, so that two people cannot
 /// differ by case alone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Username(String);
 
 impl Username {

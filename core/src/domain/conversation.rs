@@ -5,6 +5,7 @@ use std::fmt;
 use chatcluster_contracts::{
     ids::{ConversationId, UserId, WorkspaceId},
     problem::{Code, Problem},
+    road::Fanout,
     seq::Seq,
 };
 use jiff::Timestamp;
@@ -52,12 +53,25 @@ pub struct Conversation {
     pub kind: Kind,
     pub name: Option<String>,
     pub open: bool,
+    /// By which road its events go to the gateways; `None`: by the number of members.
+    pub fanout: Option<Fanout>,
+    pub member_count: u64,
     pub creator_id: UserId,
     pub last_seq: Seq,
     pub created_at: Timestamp,
 }
 
 impl Conversation {
+    /// What gateways and workers need to know of its road.
+    pub fn facts(&self) -> chatcluster_contracts::rpc::RoomFacts {
+        chatcluster_contracts::rpc::RoomFacts {
+            workspace_id: self.workspace_id.as_str().to_owned(),
+            open: self.open,
+            member_count: self.member_count,
+            fanout: self.fanout.map_or("", Fanout::as_str).to_owned(),
+        }
+    }
+
     /// The first seq a current member may read through history: all of a channel, the rest from the join on.
     pub fn readable_from(&self, joined_seq: Seq) -> Seq {
         if self.kind == Kind::Channel { Seq::ZERO } else { joined_seq }
@@ -113,6 +127,8 @@ mod tests {
             kind,
             name: None,
             open,
+            fanout: None,
+            member_count: 1,
             creator_id: user("ann"),
             last_seq: Seq::ZERO,
             created_at: Timestamp::UNIX_EPOCH,

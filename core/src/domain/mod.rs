@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod conversation;
+pub mod mention;
 pub mod message;
 pub mod plan;
 pub mod receipt;

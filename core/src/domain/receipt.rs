@@ -1,11 +1,15 @@
 //! Watermarks: how far a member has received and read. They only move forward and never past the head.
 
+use std::collections::BTreeMap;
+
 use chatcluster_contracts::{
     ids::{ConversationId, MessageId, UserId},
     record::{Status, StatusRecord},
     seq::Seq,
 };
 use jiff::Timestamp;
+
+use super::message::Stored;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Watermarks {
@@ -68,6 +72,27 @@ pub fn status_records(
         .collect()
 }
 
+/// What the senders of messages just stored are told: one record a sender and conversation, of its newest message.
+pub fn sent_records<'a>(stored: impl Iterator<Item = (&'a UserId, &'a Stored)>) -> Vec<(UserId, StatusRecord)> {
+    let mut newest: BTreeMap<(&ConversationId, &UserId), &Stored> = BTreeMap::new();
+    for (sender, stored) in stored {
+        newest.insert((&stored.conversation_id, sender), stored);
+    }
+    let told = newest.into_iter().map(|((conversation_id, sender), stored)| {
+        let record = StatusRecord {
+            message_id: stored.message_id.clone(),
+            conversation_id: conversation_id.clone(),
+            status: Status::Sent,
+            user_id: sender.clone(),
+            // the ACK has told it, and many a client takes whatever has a seq for an event
+            seq: None,
+            timestamp: stored.created_at,
+        };
+        (sender.clone(), record)
+    });
+    told.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +115,24 @@ mod tests {
         assert_eq!(marks(5, 3).moved(Some(Seq::new(4)), None, head), marks(5, 3));
         assert_eq!(marks(5, 3).moved(Some(Seq::new(99)), None, head), marks(10, 3));
         assert_eq!(marks(5, 3).moved(None, Some(Seq::new(8)), head), marks(8, 8));
+    }
+
+    #[test]
+    fn of_what_is_stored_together_each_sender_hears_once_a_conversation() {
+        let stored = |conversation: &str, seq| Stored {
+            message_id: MessageId::parse(&format!("m{seq}")).unwrap(),
+            conversation_id: ConversationId::parse(conversation).unwrap(),
+            seq: Seq::new(seq),
+            created_at: Timestamp::UNIX_EPOCH,
+            repeated: false,
+        };
+        let (ann, bob) = (UserId::parse("ann").unwrap(), UserId::parse("bob").unwrap());
+        let batch =
+            [(&ann, stored("c1", 1)), (&bob, stored("c1", 2)), (&ann, stored("c1", 3)), (&ann, stored("c2", 9))];
+        let told = sent_records(batch.iter().map(|(sender, stored)| (*sender, stored)));
+        let told: Vec<_> =
+            told.iter().map(|(to, record)| format!("{to} {} {}", record.message_id, record.user_id)).collect();
+        assert_eq!(told, ["ann m3 ann", "bob m2 bob", "ann m9 ann"]);
     }
 
     #[test]

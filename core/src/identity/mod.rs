@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod keys;
 pub mod passwords;
+pub(crate) mod revoking;
 mod sign_in;
 mod tickets;
 mod tokens;
@@ -12,10 +13,12 @@ use std::{sync::Arc, time::Duration};
 use chatcluster_contracts::{
     ids::{UserId, WorkspaceId},
     problem::{Code, Problem},
+    revocation::{LoginId, Revocation},
 };
-use chatcluster_service::tokens::{Claims, JwksSource, Verifier, VerifierOptions};
+use chatcluster_service::tokens::{Claims, JwksSource, Revocations, Verifier, VerifierOptions};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use crate::store::{Store, StoreError, User};
 use attempts::Attempts;
@@ -43,8 +46,14 @@ pub struct Caller {
     pub user_id: UserId,
     pub workspace_id: WorkspaceId,
     pub token_id: Option<String>,
+    /// Of this platform's own tokens.
+    pub login: Option<LoginId>,
     /// Seconds since the Unix epoch.
     pub expires_at: i64,
+    /// Names besides the user's whose user events the token may listen to.
+    pub user_events: Vec<UserId>,
+    /// May look at the figures of everybody.
+    pub admin: bool,
 }
 
 /// Sign-up, sign-in and the checking of tokens. Cheap to clone.
@@ -56,6 +65,9 @@ pub struct Identity {
     verifier: Verifier,
     passwords: Passwords,
     attempts: Arc<Mutex<Attempts>>,
+    revocations: Revocations,
+    /// To those who are to hear of it at once.
+    ended: mpsc::Sender<Revocation>,
     /// Subjects of outside issuers whose row is known to be there and theirs.
     seen: Arc<Mutex<std::collections::HashSet<(String, UserId, WorkspaceId)>>>,
 }
@@ -63,8 +75,16 @@ pub struct Identity {
 /// Outside subjects remembered at most; forgetting one costs a query.
 const MAX_SEEN: usize = 10_000;
 
+/// Ended logins that wait to be told; those beyond are found by whoever looks.
+const MAX_UNTOLD: usize = 1_024;
+
 impl Identity {
-    pub fn new(store: Store, options: IdentityOptions, key: SigningKey) -> anyhow::Result<Self> {
+    /// Also answers where ended logins come out that others are to be told of.
+    pub fn new(
+        store: Store,
+        options: IdentityOptions,
+        key: SigningKey,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Revocation>)> {
         let verifier_options = VerifierOptions {
             sources: options.jwks.clone(),
             issuers: options.issuers.clone(),
@@ -72,15 +92,24 @@ impl Identity {
             leeway: Duration::from_secs(5),
         };
         let verifier = Verifier::with_keys(&options.issuer, key.jwks(), verifier_options)?;
-        Ok(Self {
+        let (ended, to_tell) = mpsc::channel(MAX_UNTOLD);
+        let identity = Self {
             store,
             options: Arc::new(options),
             key: Arc::new(key),
             verifier,
             passwords: Passwords::new(),
             attempts: Arc::default(),
+            revocations: Revocations::default(),
+            ended,
             seen: Arc::default(),
-        })
+        };
+        Ok((identity, to_tell))
+    }
+
+    /// What this process knows of ended logins.
+    pub(crate) fn revocations(&self) -> Revocations {
+        self.revocations.clone()
     }
 
     /// Checks tokens for others in this process, who need no user row.
@@ -96,14 +125,20 @@ impl Identity {
     /// Who the token speaks for. A subject of an outside issuer becomes a user at first sight.
     pub async fn verify(&self, token: &str) -> Result<Caller, Problem> {
         let claims = self.verifier.verify(token).await?;
-        if claims.issuer != self.options.issuer {
+        let is_own = claims.issuer == self.options.issuer;
+        if is_own {
+            self.revocations.check(claims.login)?;
+        } else {
             self.admit(&claims).await?;
         }
         Ok(Caller {
             user_id: claims.user_id,
             workspace_id: claims.workspace_id,
             token_id: claims.token_id,
+            login: claims.login.filter(|_| is_own),
             expires_at: claims.expires_at,
+            user_events: claims.user_events,
+            admin: claims.admin,
         })
     }
 

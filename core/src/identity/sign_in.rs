@@ -89,14 +89,16 @@ impl Identity {
     /// A new pair for an old refresh token, which is used up. Using one twice ends the login it belongs to.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Login, Problem> {
         let invalid = || Problem::new(Code::Unauthenticated, "the refresh token is unknown, expired or revoked");
-        let (family, user_id) = match self.store.spend_refresh_token(&hash_token(refresh_token)).await? {
-            RefreshUse::Spent { family, user_id } => (family, user_id),
-            RefreshUse::Reused => {
-                tracing::warn!("refresh token used twice; its login was ended");
-                return Err(Problem::new(Code::TokenRevoked, "the refresh token was used before; sign in again"));
-            }
-            RefreshUse::Invalid => return Err(invalid()),
-        };
+        let (family, user_id) =
+            match self.store.spend_refresh_token(&hash_token(refresh_token), self.options.access_ttl).await? {
+                RefreshUse::Spent { family, user_id } => (family, user_id),
+                RefreshUse::Reused { family } => {
+                    self.ended(&[family]);
+                    tracing::warn!("refresh token used twice; its login was ended");
+                    return Err(Problem::new(Code::TokenRevoked, "the refresh token was used before; sign in again"));
+                }
+                RefreshUse::Invalid => return Err(invalid()),
+            };
         let user = self.store.user(&user_id).await?.ok_or_else(invalid)?;
         let login = self.hand_out(&user, &family).await?;
         if self.store.is_family_revoked(&family).await? {
@@ -105,9 +107,11 @@ impl Identity {
         Ok(login)
     }
 
-    /// Ends the login of a refresh token. Access tokens already handed out end by themselves.
-    pub async fn logout(&self, refresh_token: &str) -> Result<(), Problem> {
-        Ok(self.store.revoke_by_refresh_token(&hash_token(refresh_token)).await?)
+    /// Ends the login of a refresh token, or all logins of its user: refresh tokens, access tokens and open sessions.
+    pub async fn logout(&self, refresh_token: &str, everywhere: bool) -> Result<(), Problem> {
+        let (hash, ttl) = (hash_token(refresh_token), self.options.access_ttl);
+        self.ended(&self.store.revoke_by_refresh_token(&hash, everywhere, ttl).await?);
+        Ok(())
     }
 
     async fn hand_out(&self, user: &User, family: &str) -> Result<Login, Problem> {
@@ -115,6 +119,6 @@ impl Identity {
         let lifetime = i64::try_from(self.options.refresh_ttl.as_millis()).unwrap_or(i64::MAX);
         let expires = clock::now_ms().saturating_add(lifetime);
         self.store.add_refresh_token(&hash_token(&refresh_token), family, &user.id, expires).await?;
-        Ok(Login { access_token: self.access_token(user)?, refresh_token, expires_in: self.options.access_ttl })
+        Ok(Login { access_token: self.access_token(user, family)?, refresh_token, expires_in: self.options.access_ttl })
     }
 }

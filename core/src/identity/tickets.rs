@@ -17,7 +17,9 @@ impl Identity {
             user_id: caller.user_id.clone(),
             workspace_id: caller.workspace_id.clone(),
             token_id: caller.token_id.clone(),
+            login: caller.login,
             token_expires_at: caller.expires_at,
+            user_events: caller.user_events.clone(),
         };
         let expires = clock::now_ms().saturating_add_unsigned(TICKET_TTL.as_secs() * 1_000);
         self.store.add_ticket(&hash_token(&ticket), &stands_for, expires).await?;
@@ -30,11 +32,16 @@ impl Identity {
         if ticket.token_expires_at <= clock::now().as_second() {
             return Err(Problem::new(Code::TokenExpired, "the token behind the ticket has expired"));
         }
+        self.revocations.check(ticket.login)?;
         Ok(Caller {
             user_id: ticket.user_id,
             workspace_id: ticket.workspace_id,
             token_id: ticket.token_id,
+            login: ticket.login,
             expires_at: ticket.token_expires_at,
+            user_events: ticket.user_events,
+            // nobody opens a session to look at figures
+            admin: false,
         })
     }
 }

@@ -17,12 +17,14 @@ struct AccessClaims<'a> {
     iat: i64,
     exp: i64,
     jti: String,
+    /// The login, as the session id of `OpenID` Connect.
+    sid: &'a str,
     workspace_id: &'a str,
 }
 
 impl Identity {
-    /// A fresh access token for a user of this platform.
-    pub(super) fn access_token(&self, user: &User) -> Result<String, Problem> {
+    /// A fresh access token for a user of this platform, by one of its logins.
+    pub(super) fn access_token(&self, user: &User, login: &str) -> Result<String, Problem> {
         let now = clock::now().as_second();
         let claims = AccessClaims {
             iss: &self.options.issuer,
@@ -31,6 +33,7 @@ impl Identity {
             iat: now,
             exp: now.saturating_add_unsigned(self.options.access_ttl.as_secs()),
             jti: Uuid::new_v4().to_string(),
+            sid: login,
             workspace_id: user.workspace_id.as_str(),
         };
         let mut header = Header::new(Algorithm::EdDSA);

@@ -6,6 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use chatcluster_contracts::{
     ids::{ConversationId, UserId},
     problem::Code,
+    road::Fanout,
     time,
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,30 @@ pub(super) struct Create {
     /// Channels only: anybody of the workspace may join.
     #[serde(default)]
     open: bool,
+    /// How events go to the gateways: by default as the number of members says. Open channels always go by broadcast.
+    #[serde(default)]
+    fanout: FanoutChoice,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FanoutChoice {
+    #[default]
+    Auto,
+    /// To each gateway that holds a member.
+    Routed,
+    /// Once, to all gateways that listen to the room.
+    Broadcast,
+}
+
+impl FanoutChoice {
+    const fn chosen(self) -> Option<Fanout> {
+        match self {
+            Self::Auto => None,
+            Self::Routed => Some(Fanout::Routed),
+            Self::Broadcast => Some(Fanout::Broadcast),
+        }
+    }
 }
 
 /// A conversation as the caller sees it.
@@ -118,12 +143,19 @@ pub(super) async fn create(
             _ => None,
         },
         open: body.open,
+        fanout: body.fanout.chosen(),
         kind: body.kind,
         workspace_id: caller.workspace_id,
         creator_id: caller.user_id,
     };
     if new.open && new.kind != Kind::Channel {
         return Err(ApiError::field("open", "only channels can be open"));
+    }
+    if new.open && new.fanout == Some(Fanout::Routed) {
+        return Err(ApiError::field(
+            "fanout",
+            "whoever listens to an open channel can be anywhere: it goes by broadcast",
+        ));
     }
     let (conversation, created) = api.store.create_conversation(&new).await?;
     let seen = overview(&api, &new.creator_id, &conversation.id).await?;

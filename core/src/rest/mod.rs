@@ -5,7 +5,9 @@ mod events;
 mod extract;
 mod members;
 mod messages;
+mod notifications;
 mod openapi;
+mod presence;
 pub mod problem;
 mod receipts;
 mod sign_in;
@@ -25,7 +27,7 @@ use axum::{
 use chatcluster_contracts::problem::{Code, Problem};
 use chatcluster_service::trace::TraceSource;
 
-use crate::{identity::Identity, store::Store};
+use crate::{identity::Identity, store::Store, to_the_end::to_the_end};
 pub use openapi::openapi;
 use problem::ApiError;
 
@@ -59,6 +61,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/conversations/{id}/messages", post(messages::send).get(messages::history))
         .route("/v1/conversations/{id}/events", get(events::list))
         .route("/v1/conversations/{id}/receipts", post(receipts::set).get(receipts::list))
+        .route("/v1/notifications", get(notifications::list))
+        .route("/v1/notifications/read", post(notifications::read_all))
+        .route("/v1/notifications/{id}/read", post(notifications::read_one))
+        .route("/v1/presence", get(presence::list))
         .route("/v1/sync", get(sync::sync))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/openapi.json", get(openapi::document))
@@ -66,6 +72,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::from(Problem::new(Code::MethodNotAllowed, "this route does not take that method"))
         })
+        .layer(middleware::from_fn(to_the_end))
         .layer(middleware::from_fn(in_time))
         .with_state(api)
 }

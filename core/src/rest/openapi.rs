@@ -6,7 +6,9 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{conversations, events, members, messages, problem, receipts, sign_in, sync, tickets, users};
+use super::{
+    conversations, events, members, messages, notifications, presence, problem, receipts, sign_in, sync, tickets, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,7 +18,7 @@ use super::{conversations, events, members, messages, problem, receipts, sign_in
         super::jwks, users::sign_up, users::find, users::get_one, users::me, sign_in::login, sign_in::refresh,
         sign_in::logout, tickets::issue, conversations::create, conversations::list, conversations::get_one,
         members::add, members::remove, members::list, messages::send, messages::history, events::list, receipts::set,
-        receipts::list, sync::sync,
+        receipts::list, sync::sync, notifications::list, notifications::read_one, notifications::read_all, presence::list,
     ),
     components(schemas(problem::ProblemDocument)),
     modifiers(&Bearer),

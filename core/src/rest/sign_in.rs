@@ -23,6 +23,15 @@ pub(super) struct RefreshToken {
     refresh_token: String,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Logout {
+    refresh_token: String,
+    /// All logins of the user, on all devices.
+    #[serde(default)]
+    everywhere: bool,
+}
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tokens {
@@ -65,9 +74,9 @@ pub(super) async fn refresh(State(api): State<Api>, Body(body): Body<RefreshToke
     Ok(Json(api.identity.refresh(&body.refresh_token).await?.into()))
 }
 
-/// Ends the login of a refresh token.
-#[utoipa::path(post, path = "/v1/logout", tag = "identity", request_body = RefreshToken, responses((status = 204)))]
-pub(super) async fn logout(State(api): State<Api>, Body(body): Body<RefreshToken>) -> Result<StatusCode, ApiError> {
-    api.identity.logout(&body.refresh_token).await?;
+/// Ends the login of a refresh token: its access tokens are refused from now on, and its open sessions are closed.
+#[utoipa::path(post, path = "/v1/logout", tag = "identity", request_body = Logout, responses((status = 204)))]
+pub(super) async fn logout(State(api): State<Api>, Body(body): Body<Logout>) -> Result<StatusCode, ApiError> {
+    api.identity.logout(&body.refresh_token, body.everywhere).await?;
     Ok(StatusCode::NO_CONTENT)
 }

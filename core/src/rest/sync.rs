@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     identity::Caller,
-    store::{MAX_EVENTS, Membership},
+    store::{Ended, MAX_EVENTS, Membership},
 };
 
 /// An answer with this many bytes of events takes no further conversation.
@@ -52,7 +52,8 @@ pub(super) async fn sync(
     let given = query.position.as_deref().map(position::decode).transpose();
     let given = given.map_err(|error| ApiError::field("position", error))?.unwrap_or_default();
     let mut left = query.limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS);
-    let memberships = api.store.memberships(&caller.user_id, &caller.workspace_id, true).await?;
+    let memberships =
+        api.store.memberships(std::slice::from_ref(&caller.user_id), &caller.workspace_id, Ended::All).await?;
     let (mut reached, mut events, mut bytes, mut more) = (position::Resume::new(), Vec::new(), 0, false);
     for membership in &memberships {
         let id = &membership.conversation_id;

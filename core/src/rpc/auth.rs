@@ -3,18 +3,22 @@
 use chatcluster_contracts::{
     problem::{Code, Problem},
     rpc::{
-        HelloRequest, HelloResponse, RedeemTicketRequest, VerifyAccessTokenRequest, VerifyAccessTokenResponse,
-        auth_service_server::AuthService,
+        HelloRequest, HelloResponse, ListRevocationsRequest, ListRevocationsResponse, RedeemTicketRequest, Revocation,
+        VerifyAccessTokenRequest, VerifyAccessTokenResponse, auth_service_server::AuthService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use super::status::status;
-use crate::identity::{Caller, Identity};
+use crate::{
+    identity::{Caller, Identity},
+    store::Store,
+};
 
 #[derive(Debug)]
 pub(super) struct Auth {
     pub(super) identity: Identity,
+    pub(super) store: Store,
 }
 
 /// A refusal is an answer; being unable to tell is a failure of the call.
@@ -27,6 +31,9 @@ fn answer(caller: Result<Caller, Problem>) -> Result<Response<VerifyAccessTokenR
             expires_at: caller.expires_at,
             token_id: caller.token_id.unwrap_or_default(),
             code: String::new(),
+            user_events: caller.user_events.iter().map(ToString::to_string).collect(),
+            admin: caller.admin,
+            login: caller.login.map(|login| login.to_string()).unwrap_or_default(),
         },
         Err(problem) if matches!(problem.code, Code::Unavailable | Code::Internal) => return Err(status(&problem)),
         Err(problem) => {
@@ -50,6 +57,21 @@ impl AuthService for Auth {
         request: Request<RedeemTicketRequest>,
     ) -> Result<Response<VerifyAccessTokenResponse>, Status> {
         answer(self.identity.redeem_ticket(&request.into_inner().ticket).await)
+    }
+
+    async fn list_revocations(
+        &self,
+        request: Request<ListRevocationsRequest>,
+    ) -> Result<Response<ListRevocationsResponse>, Status> {
+        let page = self.store.revocations(request.into_inner().since_ms).await;
+        let page = page.map_err(|error| status(&error.into()))?;
+        let revocations = page.revocations.iter();
+        let revocations = revocations.map(|it| Revocation { login: it.login.to_string(), until: it.until });
+        Ok(Response::new(ListRevocationsResponse {
+            revocations: revocations.collect(),
+            next_since_ms: page.next_since,
+            more: page.more,
+        }))
     }
 
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {

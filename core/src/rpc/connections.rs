@@ -13,9 +13,10 @@ use chatcluster_contracts::{
     problem::{Code, Problem},
     record::{ConnectionRecord, header, to_json},
     rpc::{
-        Connection, GetAllConnectionsRequest, GetConnectionsByUserRequest, GetConnectionsResponse,
-        GetOnlineUsersRequest, GetOnlineUsersResponse, RegisterConnectionRequest, RegisterConnectionResponse,
-        UnregisterConnectionRequest, UnregisterConnectionResponse, UpdateLastPingRequest, UpdateLastPingResponse,
+        Connection, Contacts, GetAllConnectionsRequest, GetConnectionsByUserRequest, GetConnectionsResponse,
+        GetContactsRequest, GetContactsResponse, GetOnlineUsersRequest, GetOnlineUsersResponse,
+        RegisterConnectionRequest, RegisterConnectionResponse, UnregisterConnectionRequest,
+        UnregisterConnectionResponse, UpdateLastPingRequest, UpdateLastPingResponse,
         connection_manager_server::ConnectionManager,
     },
     topics::Topic,
@@ -33,6 +34,8 @@ use crate::store::{LiveConnection, Store};
 const PAGE: u32 = 500;
 /// Connections in one report.
 const MAX_REPORT: usize = 10_000;
+/// Users in one question.
+const MAX_USERS: usize = 1_000;
 /// A hint that cannot be given in this time is not worth it any more.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -173,6 +176,28 @@ impl ConnectionManager for Connections {
         let workspace: WorkspaceId = id("workspaceId", &workspace).map_err(|problem| status(&problem))?;
         let users: BTreeSet<String> = bounded(self.store.online_users(&workspace)).await?.into_iter().collect();
         Ok(Response::new(GetOnlineUsersResponse { user_ids: users.into_iter().collect() }))
+    }
+
+    async fn get_contacts(
+        &self,
+        request: Request<GetContactsRequest>,
+    ) -> Result<Response<GetContactsResponse>, Status> {
+        let asked = request.into_inner().user_ids;
+        if asked.len() > MAX_USERS {
+            return Err(status(&Problem::new(
+                Code::InvalidField,
+                format!("at most {MAX_USERS} users in one question"),
+            )));
+        }
+        let users: Vec<UserId> = ids("userIds", &asked).map_err(|problem| status(&problem))?;
+        let mut contacts: BTreeMap<UserId, Vec<String>> = BTreeMap::new();
+        for (user, contact) in bounded(self.store.contacts(&users)).await? {
+            contacts.entry(user).or_default().push(contact.to_string());
+        }
+        let contacts = contacts.into_iter();
+        let contacts =
+            contacts.map(|(user, contact_ids)| Contacts { user_id: user.to_string(), contact_ids }).collect();
+        Ok(Response::new(GetContactsResponse { contacts }))
     }
 
     type GetAllConnectionsStream = ReceiverStream<Result<GetConnectionsResponse, Status>>;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     domain::message::{Content, NewMessage, Stored, attachment_ids},
-    store::{MAX_EVENTS, Store},
+    store::{Ended, MAX_EVENTS, Over, Stay, Store},
 };
 
 /// Ids in one question.
@@ -108,9 +108,13 @@ impl MessageService for Messages {
         request: Request<GetUserConversationsRequest>,
     ) -> Result<Response<GetUserConversationsResponse>, Status> {
         let request = request.into_inner();
+        few(request.user_ids.len())?;
         let conversations = bounded(async {
-            let (user, workspace) = (id("userId", &request.user_id)?, id("workspaceId", &request.workspace_id)?);
-            Ok::<_, Problem>(self.store.memberships(&user, &workspace, false).await?)
+            let workspace = id("workspaceId", &request.workspace_id)?;
+            let users: Vec<UserId> = ids("userIds", &request.user_ids)?;
+            let ended =
+                if request.begun_since_ms > 0 { Ended::BegunSince(request.begun_since_ms) } else { Ended::None };
+            Ok::<_, Problem>(self.store.memberships(&users, &workspace, ended).await?)
         })
         .await?;
         let conversations = conversations
@@ -120,9 +124,13 @@ impl MessageService for Messages {
                 head: membership.head.get(),
                 joined_seq: membership.joined_seq.get(),
                 delivered_seq: membership.delivered_seq.get(),
+                left_seq: membership.left_seq.map_or(0, Seq::get),
+                facts: Some(membership.facts),
+                user_id: membership.user_id.as_str().to_owned(),
             })
             .collect();
-        Ok(Response::new(GetUserConversationsResponse { conversations }))
+        let users = u32::try_from(request.user_ids.len()).unwrap_or(u32::MAX);
+        Ok(Response::new(GetUserConversationsResponse { conversations, users }))
     }
 
     async fn get_heads(&self, request: Request<GetHeadsRequest>) -> Result<Response<GetHeadsResponse>, Status> {
@@ -163,11 +171,15 @@ impl MessageService for Messages {
     ) -> Result<Response<GetMembersAtResponse>, Status> {
         let request = request.into_inner();
         let conversation = ConversationId::parse(&request.conversation_id).map_err(|_| unknown_conversation())?;
-        let user_ids = bounded(self.store.members_at(&conversation, Seq::new(request.seq))).await?;
-        if user_ids.is_empty() && bounded(self.store.conversation(&conversation)).await?.is_none() {
-            return Err(unknown_conversation());
+        let known = bounded(self.store.conversation(&conversation)).await?.ok_or_else(unknown_conversation)?;
+        // one more than is to be named tells that there are more
+        let limit = if request.max == 0 { u64::MAX } else { request.max.saturating_add(1) };
+        let mut user_ids = bounded(self.store.members_at(&conversation, Seq::new(request.seq), limit)).await?;
+        let many = user_ids.len() as u64 == limit;
+        if many {
+            user_ids.clear();
         }
-        Ok(Response::new(GetMembersAtResponse { user_ids }))
+        Ok(Response::new(GetMembersAtResponse { user_ids, many, facts: Some(known.facts()) }))
     }
 
     async fn get_memberships(
@@ -178,12 +190,19 @@ impl MessageService for Messages {
         few(request.user_ids.len())?;
         let conversation = ConversationId::parse(&request.conversation_id).map_err(|_| unknown_conversation())?;
         let users: Vec<UserId> = ids("userIds", &request.user_ids).map_err(|problem| status(&problem))?;
-        let found = bounded(self.store.memberships_of(&conversation, &users)).await?;
-        let (head, memberships) = found.ok_or_else(unknown_conversation)?;
-        let memberships = memberships
-            .into_iter()
-            .map(|(user, joined)| Membership { user_id: user.as_str().to_owned(), joined_seq: joined.get() })
-            .collect();
-        Ok(Response::new(GetMembershipsResponse { memberships, head: head.get() }))
+        let over = Over {
+            ended_from: (request.ended_from > 0).then(|| Seq::new(request.ended_from)),
+            begun_since: (request.begun_since_ms > 0).then_some(request.begun_since_ms),
+        };
+        let found = bounded(self.store.stays_of(&conversation, &users, over)).await?;
+        let (conversation, stays) = found.ok_or_else(unknown_conversation)?;
+        let membership = |stay: Stay| Membership {
+            user_id: stay.user.as_str().to_owned(),
+            joined_seq: stay.joined.get(),
+            left_seq: stay.left.map_or(0, Seq::get),
+        };
+        let memberships = stays.into_iter().map(membership).collect();
+        let (head, facts) = (conversation.last_seq.get(), Some(conversation.facts()));
+        Ok(Response::new(GetMembershipsResponse { memberships, head, facts }))
     }
 }

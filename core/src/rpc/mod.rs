@@ -10,6 +10,7 @@ mod token;
 
 use std::{fmt, sync::Arc};
 
+use axum::middleware;
 use chatcluster_contracts::rpc::{
     FILE_DESCRIPTOR_SET, auth_service_server::AuthServiceServer, connection_manager_server::ConnectionManagerServer,
     message_service_server::MessageServiceServer,
@@ -20,7 +21,7 @@ pub(crate) use connections::announce;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder, interceptor::InterceptedService};
 
-use crate::{identity::Identity, store::Store};
+use crate::{identity::Identity, store::Store, to_the_end::to_the_end};
 
 /// What the services work with.
 #[derive(Clone)]
@@ -45,7 +46,7 @@ impl fmt::Debug for Rpc {
 /// All services, with health (open, as probes carry no token) and reflection.
 pub async fn routes(rpc: &Rpc) -> anyhow::Result<Routes> {
     let check = token::Check::new(&rpc.service_token);
-    let auth = AuthServiceServer::new(auth::Auth { identity: rpc.identity.clone() });
+    let auth = AuthServiceServer::new(auth::Auth { identity: rpc.identity.clone(), store: rpc.store.clone() });
     let messages = MessageServiceServer::new(messages::Messages { store: rpc.store.clone(), stop: rpc.stop.clone() });
     let connections = connections::Connections { store: rpc.store.clone(), producer: rpc.producer.clone() };
     let connections = ConnectionManagerServer::new(connections);
@@ -68,5 +69,5 @@ pub async fn routes(rpc: &Rpc) -> anyhow::Result<Routes> {
     } else {
         routes.add_service(InterceptedService::new(reflection, check));
     }
-    Ok(routes.routes())
+    Ok(routes.routes().into_axum_router().layer(middleware::from_fn(to_the_end)).into())
 }

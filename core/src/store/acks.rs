@@ -3,7 +3,7 @@
 use chatcluster_contracts::{
     ids::{ConversationId, UserId, WorkspaceId},
     problem::{Code, Problem},
-    record::{Status, StatusRecord},
+    record::StatusRecord,
     seq::Seq,
     topics::Topic,
 };
@@ -73,7 +73,7 @@ impl Store {
         let newest = write.newest_of_senders(conversation, user, before, after).await?;
         let rows: Vec<NewOutboxRow> = status_records(conversation, user, before, after, &newest, write.now)
             .into_iter()
-            .map(|(sender, record)| row(&sender, &record))
+            .map(|(sender, record)| status_row(&sender, &record))
             .collect();
         write.announce(&rows).await?;
         write.commit().await?;
@@ -181,15 +181,13 @@ fn marks(row: &sqlx::any::AnyRow) -> Result<Watermarks, sqlx::Error> {
     Ok(Watermarks { delivered: seq(row, "delivered_seq")?, read: seq(row, "read_seq")? })
 }
 
-fn row(sender: &UserId, record: &StatusRecord) -> NewOutboxRow {
+/// What a sender is told. It follows the message, and what was told of it before.
+pub(super) fn status_row(sender: &UserId, record: &StatusRecord) -> NewOutboxRow {
     NewOutboxRow {
         topic: Topic::Status,
         key: sender.as_str().to_owned(),
-        event_type: match record.status {
-            Status::Sent => "SENT",
-            Status::Delivered => "DELIVERED",
-            Status::Read => "READ",
-        },
+        follows: Some(record.conversation_id.clone()),
+        event_type: record.status.as_str(),
         payload: serde_json::to_string(record).unwrap_or_default(),
         traceparent: None,
     }

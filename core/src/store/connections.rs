@@ -1,7 +1,7 @@
 //! `connections` and `gateway_boots`: which client connections live, as their gateways report them. A boot that was not
 //! heard of for [`BOOT_TTL`] takes its connections with it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chatcluster_contracts::{
     ids::{BootId, ConnectionId, Node, UserId, WorkspaceId},
@@ -17,6 +17,8 @@ use super::{
 use crate::clock;
 
 const BOOT_TTL: Duration = Duration::from_secs(30);
+/// Who closes a page and opens another is not offline in between.
+const RETURN_WITHIN: Duration = Duration::from_secs(5);
 /// Rows in one statement.
 const CHUNK: usize = 128;
 
@@ -27,8 +29,16 @@ pub struct LiveConnection {
     pub last_ping_ms: i64,
 }
 
+/// SQL: of the boots `b`, those that live; its value is [`alive_since`].
+pub(super) const BOOT_LIVES: &str = "b.last_ping > ?";
+
 const LIVE: &str = "SELECT c.id, c.user_id, c.workspace_id, c.boot_id, c.connected_at, b.node, b.last_ping \
      FROM connections c JOIN gateway_boots b ON b.boot_id = c.boot_id WHERE b.last_ping > ?";
+
+/// Boots heard of after this are alive.
+pub(super) fn alive_since() -> i64 {
+    clock::now_ms() - ttl_ms()
+}
 
 fn ttl_ms() -> i64 {
     i64::try_from(BOOT_TTL.as_millis()).unwrap_or(i64::MAX)
@@ -63,7 +73,12 @@ impl Store {
             }
             inserting.execute(write.connection()).await?;
         }
-        write.commit().await
+        let came = write.came_online(connections).await?;
+        write.commit().await?;
+        if came {
+            self.0.context.presence.notify_one();
+        }
+        Ok(())
     }
 
     /// Removes connections of one boot and answers those that were there.
@@ -82,6 +97,8 @@ impl Store {
             removed.extend(live(&asking.fetch_all(&self.0.read).await?)?);
             deleting.execute(&self.0.write).await?;
         }
+        let users: BTreeSet<&UserId> = removed.iter().map(|gone| &gone.record.user_id).collect();
+        self.look_at_presence(&users.into_iter().collect::<Vec<_>>(), RETURN_WITHIN).await?;
         Ok(removed)
     }
 

@@ -3,8 +3,8 @@
 use chatcluster_contracts::{
     ids::{ConversationId, UserId, WorkspaceId},
     record::NotificationRecord,
+    road::Fanout,
     seq::Seq,
-    topics::Topic,
 };
 use sqlx::{Any, AnyConnection, any::AnyRow, query::Query};
 use uuid::Uuid;
@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::{
     Result, Store,
     dialect::Dialect,
-    outbox::NewOutboxRow,
     sql::{id, integer, optional_text, padded, padded_len, query, repeat, seq, text, time},
     transaction::retrying,
     users::{User, user},
@@ -31,8 +30,9 @@ const MAX_ANNOUNCED: usize = 256;
 /// Up to this many members they are listed with the conversation.
 const MAX_LISTED_MEMBERS: i64 = 100;
 
-const COLUMNS: &str = "id, workspace_id, kind, name, is_open, creator_id, last_seq, created_at";
-const C_COLUMNS: &str = "c.id, c.workspace_id, c.kind, c.name, c.is_open, c.creator_id, c.last_seq, c.created_at";
+const COLUMNS: &str = "id, workspace_id, kind, name, is_open, fanout, member_count, creator_id, last_seq, created_at";
+const C_COLUMNS: &str = "c.id, c.workspace_id, c.kind, c.name, c.is_open, c.fanout, c.member_count, c.creator_id, \
+     c.last_seq, c.created_at";
 
 /// What is to be created. The creator is a member without being named.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ pub struct NewConversation {
     pub kind: Kind,
     pub name: Option<String>,
     pub open: bool,
+    pub fanout: Option<Fanout>,
     pub creator_id: UserId,
     /// Without the creator, each once; all of them exist.
     pub members: Vec<UserId>,
@@ -87,20 +88,25 @@ impl Store {
             kind: new.kind,
             name: new.name.clone(),
             open: new.open,
+            fanout: new.fanout,
+            member_count: 1 + new.members.len() as u64,
             creator_id: new.creator_id.clone(),
             last_seq: Seq::ZERO,
             created_at: write.now,
         };
         let key = new.members.first().filter(|_| new.kind == Kind::Dm).map(|other| dm_key(&new.creator_id, other));
         sqlx::query(
-            "INSERT INTO conversations (id, workspace_id, kind, name, is_open, creator_id, dm_key, last_seq, created_at) \
-             VALUES (?,?,?,?,?,?,?,0,?)",
+            "INSERT INTO conversations \
+             (id, workspace_id, kind, name, is_open, fanout, member_count, creator_id, dm_key, last_seq, created_at) \
+             VALUES (?,?,?,?,?,?,?,?,?,0,?)",
         )
         .bind(conversation.id.as_str())
         .bind(conversation.workspace_id.as_str())
         .bind(conversation.kind.as_str())
         .bind(conversation.name.as_deref())
         .bind(i64::from(conversation.open))
+        .bind(conversation.fanout.map(Fanout::as_str))
+        .bind(i64::try_from(conversation.member_count).unwrap_or(i64::MAX))
         .bind(conversation.creator_id.as_str())
         .bind(key)
         .bind(write.now.as_millisecond())
@@ -119,8 +125,8 @@ impl Store {
             inserting.execute(write.connection()).await?;
         }
         if members.len() <= MAX_ANNOUNCED {
-            let rows: Vec<_> = members.iter().map(|member| announcement(&conversation, member)).collect();
-            write.announce(&rows).await?;
+            let records: Vec<_> = members.iter().map(|member| announcement(&conversation, member)).collect();
+            write.notify(&records, NotificationRecord::CONVERSATION_CREATED).await?;
         }
         write.commit().await?;
         Ok(conversation)
@@ -236,6 +242,8 @@ pub(super) fn conversation(row: &AnyRow) -> Result<Conversation, sqlx::Error> {
         kind,
         name: optional_text(row, "name")?,
         open: integer(row, "is_open")? != 0,
+        fanout: optional_text(row, "fanout")?.as_deref().and_then(Fanout::parse),
+        member_count: integer(row, "member_count")?.unsigned_abs(),
         creator_id: id(row, "creator_id")?,
         last_seq: seq(row, "last_seq")?,
         created_at: time(row, "created_at")?,
@@ -247,25 +255,17 @@ fn fresh_id() -> ConversationId {
     ConversationId::parse(&Uuid::now_v7().to_string()).unwrap_or_else(|_| fresh_id())
 }
 
-/// Creation has no event; live members hear of it by a notification.
-fn announcement(conversation: &Conversation, member: &UserId) -> NewOutboxRow {
-    let record = NotificationRecord {
+/// Creation has no event; members hear of it by a notification. To the creator it is no news.
+fn announcement(conversation: &Conversation, member: &UserId) -> NotificationRecord {
+    NotificationRecord {
         id: Uuid::now_v7().to_string(),
         user_id: member.clone(),
         title: "New conversation".into(),
         content: conversation.name.clone().unwrap_or_default(),
-        kind: CONVERSATION_CREATED.into(),
+        kind: NotificationRecord::CONVERSATION_CREATED.into(),
         related_entity_id: Some(conversation.id.as_str().to_owned()),
-        read: false,
+        conversation_id: Some(conversation.id.clone()),
+        read: *member == conversation.creator_id,
         created_at: conversation.created_at,
-    };
-    NewOutboxRow {
-        topic: Topic::Notifications,
-        key: member.as_str().to_owned(),
-        event_type: CONVERSATION_CREATED,
-        payload: serde_json::to_string(&record).unwrap_or_default(),
-        traceparent: None,
     }
 }
-
-const CONVERSATION_CREATED: &str = "CONVERSATION_CREATED";

@@ -20,6 +20,10 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// the pool, which tests what comes back to it, drops it.
 const TRUSTED_FOR: Duration = Duration::from_secs(2);
 
+/// A connection that comes back to the pool has this long to show that it is in order. Whoever used it may have given up
+/// in the middle of an answer, or the server may hang: then it would be waited for without end, and its place with it.
+const IN_ORDER_WITHIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// MySQL 8 and MariaDB.
@@ -84,6 +88,15 @@ impl Dialect {
                     Ok(true)
                 })
             })
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    if self == Self::MySql {
+                        let asking = tokio::time::timeout(IN_ORDER_WITHIN, connection.ping());
+                        asking.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| Box::pin(self.prepare(connection, read_only)))
             .connect_lazy_with(options.clone())
     }
@@ -127,6 +140,48 @@ impl Dialect {
         match self {
             Self::MySql => "INSERT IGNORE INTO",
             Self::Sqlite => "INSERT OR IGNORE INTO",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use chatcluster_testkit::{MariaDb, faults::TcpProxy, install};
+    use sqlx::Row;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Whoever asks may give up in the middle of an answer. What is left of it must neither be taken for somebody else's
+    /// answer nor be waited for without end.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_query_that_is_given_up_half_way_costs_nobody_else_anything() {
+        sqlx::any::install_default_drivers();
+        let server = MariaDb::start(&install::ready(install::quiet).await.unwrap()).await.unwrap();
+        let proxy = TcpProxy::start(server.port()).await.unwrap();
+        let url = server.url().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+        let options = AnyConnectOptions::from_str(&url).unwrap();
+        let pool = Dialect::MySql.pool(&options, 1, false);
+        for round in 0..3_i64 {
+            let asking = sqlx::query("SELECT ? AS number").bind(round).fetch_one(&pool);
+            let answer = timeout(2 * ACQUIRE_TIMEOUT, asking).await.unwrap().unwrap();
+            assert_eq!(answer.get::<i64, _>("number"), round);
+            proxy.deafen_after(300_000);
+            let long = sqlx::query("SELECT REPEAT('x', 3000000) AS long_row").fetch_all(&pool);
+            let half = async {
+                while !proxy.is_deaf() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                // what has come is read
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            };
+            tokio::select! {
+                answer = long => panic!("all of it came: {:?}", answer.map(|rows| rows.len())),
+                () = half => {}
+            }
+            proxy.deafen(false);
         }
     }
 }

@@ -77,8 +77,9 @@ pub struct EventPage {
 }
 
 impl Store {
-    /// Events with `after < seq <= until` in order: at most `limit`, [`MAX_EVENTS`] and about half a MiB (a gateway holds a page per session that catches up), so a page that ends
-    /// before `until` need not be a full one. `None`: no such conversation.
+    /// Events with `after < seq <= until` in order: at most `limit`, [`MAX_EVENTS`] and about half a MiB (a gateway holds a
+    /// page per session that catches up), so a page that ends before `until` need not be a full one. `None`: no such
+    /// conversation.
     pub async fn events(
         &self,
         conversation: &ConversationId,
@@ -92,7 +93,9 @@ impl Store {
             "SELECT last_seq, (SELECT MIN(seq) FROM conversation_events WHERE conversation_id = ?) AS oldest \
              FROM conversations WHERE id = ?",
         );
-        let Some(row) = heading.bind(id).bind(id).fetch_optional(&self.0.read).await? else { return Ok(None) };
+        // one for both: what is given back to the pool is tried out first
+        let mut connection = self.0.read.acquire().await?;
+        let Some(row) = heading.bind(id).bind(id).fetch_optional(&mut *connection).await? else { return Ok(None) };
         let head = seq(&row, "last_seq")?;
         let oldest = if head == Seq::ZERO { Seq::ZERO.next() } else { seq(&row, "oldest").unwrap_or(head.next()) };
         let until = until.unwrap_or(head).min(head);
@@ -103,7 +106,7 @@ impl Store {
         let limit = i64::from(limit.clamp(1, MAX_EVENTS));
         let reading = reading.bind(id).bind(signed(after)).bind(signed(until)).bind(limit);
         let (mut events, mut bytes) = (Vec::new(), 0);
-        let mut rows = reading.fetch(&self.0.read);
+        let mut rows = reading.fetch(&mut *connection);
         while bytes < MAX_PAGE_BYTES
             && let Some(row) = rows.try_next().await?
         {

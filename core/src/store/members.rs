@@ -1,17 +1,16 @@
 //! `conversation_members`: who belongs where, from which seq to which.
 
 use chatcluster_contracts::{
-    event::Event,
     ids::{ConversationId, UserId, WorkspaceId},
     problem::{Code, Problem},
+    rpc::RoomFacts,
     seq::Seq,
 };
 use sqlx::AnyConnection;
 
 use super::{
     Result, Store, StoreError,
-    sql::{id, integer, padded, padded_len, query, repeat, seq, signed, text},
-    transaction::retrying,
+    sql::{id, integer, optional_text, padded, padded_len, query, repeat, seq, signed, text},
     users::{User, user},
 };
 use crate::domain::conversation::Conversation;
@@ -26,7 +25,9 @@ pub struct Access {
 /// One interval of membership with what a backfill needs.
 #[derive(Debug, Clone)]
 pub struct Membership {
+    pub user_id: UserId,
     pub conversation_id: ConversationId,
+    pub facts: RoomFacts,
     pub head: Seq,
     pub joined_seq: Seq,
     pub left_seq: Option<Seq>,
@@ -38,6 +39,33 @@ impl Membership {
     pub fn end(&self) -> Seq {
         self.left_seq.unwrap_or(self.head).min(self.head)
     }
+}
+
+/// Which memberships count besides those that last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    None,
+    All,
+    /// Those that began at this time, in ms since the epoch, or later.
+    BegunSince(i64),
+}
+
+/// One interval of membership of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    pub user: UserId,
+    pub joined: Seq,
+    /// `None`: it lasts.
+    pub left: Option<Seq>,
+}
+
+/// Which stays that are over count besides those that last: each that meets one of these.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Over {
+    /// Those that ended with this event or a later one.
+    pub ended_from: Option<Seq>,
+    /// Those that began at this time, in ms since the epoch, or later.
+    pub begun_since: Option<i64>,
 }
 
 /// Members in one page.
@@ -57,99 +85,6 @@ impl Store {
         }
     }
 
-    /// Makes `subject` a member; `None`: they were one already.
-    pub async fn add_member(
-        &self,
-        id: &ConversationId,
-        workspace: &WorkspaceId,
-        actor: &UserId,
-        subject: &UserId,
-    ) -> Result<Option<Seq>> {
-        retrying(|| self.add_member_once(id, workspace, actor, subject)).await
-    }
-
-    async fn add_member_once(
-        &self,
-        id: &ConversationId,
-        workspace: &WorkspaceId,
-        actor: &UserId,
-        subject: &UserId,
-    ) -> Result<Option<Seq>> {
-        let mut write = self.write().await?;
-        let mut conversation = write.lock(id, workspace).await?;
-        let actor_is_member = joined(write.connection(), id, actor).await?.is_some();
-        conversation.may_add(actor, actor_is_member, subject)?;
-        if joined(write.connection(), id, subject).await?.is_some() {
-            return Ok(None);
-        }
-        let event = |seq, created_at| Event::UserJoined {
-            conversation_id: id.clone(),
-            seq,
-            user_id: subject.clone(),
-            actor_id: actor.clone(),
-            created_at,
-        };
-        let joined_seq = write.append(&mut conversation, event).await?;
-        let now = write.now.as_millisecond();
-        sqlx::query(
-            "INSERT INTO conversation_members (conversation_id, user_id, joined_seq, joined_at) VALUES (?,?,?,?)",
-        )
-        .bind(id.as_str())
-        .bind(subject.as_str())
-        .bind(signed(joined_seq))
-        .bind(now)
-        .execute(write.connection())
-        .await?;
-        write.commit().await?;
-        Ok(Some(joined_seq))
-    }
-
-    /// Ends a membership; `None`: there was none.
-    pub async fn remove_member(
-        &self,
-        id: &ConversationId,
-        workspace: &WorkspaceId,
-        actor: &UserId,
-        subject: &UserId,
-    ) -> Result<Option<Seq>> {
-        retrying(|| self.remove_member_once(id, workspace, actor, subject)).await
-    }
-
-    async fn remove_member_once(
-        &self,
-        id: &ConversationId,
-        workspace: &WorkspaceId,
-        actor: &UserId,
-        subject: &UserId,
-    ) -> Result<Option<Seq>> {
-        let mut write = self.write().await?;
-        let mut conversation = write.lock(id, workspace).await?;
-        let actor_is_member = joined(write.connection(), id, actor).await?.is_some();
-        conversation.may_remove(actor, actor_is_member, subject)?;
-        if joined(write.connection(), id, subject).await?.is_none() {
-            return Ok(None);
-        }
-        let event = |seq, created_at| Event::UserLeft {
-            conversation_id: id.clone(),
-            seq,
-            user_id: subject.clone(),
-            actor_id: actor.clone(),
-            created_at,
-        };
-        let left_seq = write.append(&mut conversation, event).await?;
-        sqlx::query(
-            "UPDATE conversation_members SET left_seq = ? \
-             WHERE conversation_id = ? AND user_id = ? AND left_seq IS NULL",
-        )
-        .bind(signed(left_seq))
-        .bind(id.as_str())
-        .bind(subject.as_str())
-        .execute(write.connection())
-        .await?;
-        write.commit().await?;
-        Ok(Some(left_seq))
-    }
-
     /// Current members in the order of their ids, from after `after`.
     pub async fn members(&self, id: &ConversationId, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
         let asking = sqlx::query(
@@ -166,56 +101,92 @@ impl Store {
         Ok(rows.iter().map(user).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Who is entitled to event `at`.
-    pub async fn members_at(&self, id: &ConversationId, at: Seq) -> Result<Vec<String>> {
+    /// Who is entitled to event `at`; at most `limit` of them.
+    pub async fn members_at(&self, id: &ConversationId, at: Seq, limit: u64) -> Result<Vec<String>> {
         let asking = sqlx::query(
             "SELECT DISTINCT user_id FROM conversation_members \
-             WHERE conversation_id = ? AND joined_seq <= ? AND (left_seq IS NULL OR left_seq >= ?)",
+             WHERE conversation_id = ? AND joined_seq <= ? AND (left_seq IS NULL OR left_seq >= ?) LIMIT ?",
         );
-        let rows = asking.bind(id.as_str()).bind(signed(at)).bind(signed(at)).fetch_all(&self.0.read).await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let asking = asking.bind(id.as_str()).bind(signed(at)).bind(signed(at)).bind(limit);
+        let rows = asking.fetch_all(&self.0.read).await?;
         Ok(rows.iter().map(|row| text(row, "user_id")).collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Those of `users` who are members now, with the seq they joined at, and the head. The head is read first: an
-    /// event that comes in between is beyond it.
-    pub async fn memberships_of(
+    /// The stays of `users` that last, and those that are `over` and count all the same: then a user may have several. And
+    /// the conversation, whose head is read first: an event that comes in between is beyond it.
+    pub async fn stays_of(
         &self,
         id: &ConversationId,
         users: &[UserId],
-    ) -> Result<Option<(Seq, Vec<(UserId, Seq)>)>> {
+        over: Over,
+    ) -> Result<Option<(Conversation, Vec<Stay>)>> {
         let Some(conversation) = self.conversation(id).await? else { return Ok(None) };
         let mut found = Vec::with_capacity(users.len());
         for chunk in users.chunks(256) {
             let list = repeat("?", padded_len(chunk.len()), ",");
             let mut asking = query(format!(
-                "SELECT user_id, joined_seq FROM conversation_members \
-                 WHERE conversation_id = ? AND left_seq IS NULL AND user_id IN ({list})"
+                "SELECT user_id, joined_seq, left_seq FROM conversation_members WHERE conversation_id = ? \
+                 AND (left_seq IS NULL OR left_seq >= ? OR joined_at >= ?) AND user_id IN ({list})"
             ))
-            .bind(id.as_str());
+            .bind(id.as_str())
+            .bind(over.ended_from.map_or(i64::MAX, signed))
+            .bind(over.begun_since.unwrap_or(i64::MAX));
             for user in padded(chunk) {
                 asking = asking.bind(user.as_str());
             }
             for row in asking.fetch_all(&self.0.read).await? {
-                found.push((super::sql::id(&row, "user_id")?, seq(&row, "joined_seq")?));
+                found.push(Stay {
+                    user: super::sql::id(&row, "user_id")?,
+                    joined: seq(&row, "joined_seq")?,
+                    left: integer(&row, "left_seq").ok().map(|value| Seq::new(value.unsigned_abs())),
+                });
             }
         }
-        Ok(Some((conversation.last_seq, found)))
+        Ok(Some((conversation, found)))
     }
 
-    /// Every conversation of the user with its head and watermark, in one query; with `past` also those that were left.
-    pub async fn memberships(&self, user: &UserId, workspace: &WorkspaceId, past: bool) -> Result<Vec<Membership>> {
-        let current = if past { "" } else { " AND m.left_seq IS NULL" };
-        let asking = query(format!(
-            "SELECT m.conversation_id, m.joined_seq, m.left_seq, c.last_seq, COALESCE(a.delivered_seq, 0) AS delivered_seq \
+    /// Every conversation of these users of a workspace with its head and the user's watermark, in one query. Each user's
+    /// are in the order of their ids, then of joining.
+    pub async fn memberships(
+        &self,
+        users: &[UserId],
+        workspace: &WorkspaceId,
+        ended: Ended,
+    ) -> Result<Vec<Membership>> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun_since = match ended {
+            Ended::None => i64::MAX,
+            Ended::All => i64::MIN,
+            Ended::BegunSince(ms) => ms,
+        };
+        let list = repeat("?", padded_len(users.len()), ",");
+        let mut asking = query(format!(
+            "SELECT m.user_id, m.conversation_id, m.joined_seq, m.left_seq, c.last_seq, c.is_open, c.fanout, \
+             c.member_count, COALESCE(a.delivered_seq, 0) AS delivered_seq \
              FROM conversation_members m JOIN conversations c ON c.id = m.conversation_id \
              LEFT JOIN message_acks a ON a.conversation_id = m.conversation_id AND a.user_id = m.user_id \
-             WHERE m.user_id = ? AND c.workspace_id = ?{current} ORDER BY m.conversation_id, m.joined_seq"
+             WHERE m.user_id IN ({list}) AND c.workspace_id = ? AND (m.left_seq IS NULL OR m.joined_at >= ?) \
+             ORDER BY m.conversation_id, m.joined_seq"
         ));
-        let rows = asking.bind(user.as_str()).bind(workspace.as_str()).fetch_all(&self.0.read).await?;
+        for user in padded(users) {
+            asking = asking.bind(user.as_str());
+        }
+        let asking = asking.bind(workspace.as_str()).bind(begun_since);
+        let rows = asking.fetch_all(&self.0.read).await?;
         rows.iter()
             .map(|row| {
                 Ok(Membership {
+                    user_id: id(row, "user_id")?,
                     conversation_id: id(row, "conversation_id")?,
+                    facts: RoomFacts {
+                        workspace_id: workspace.as_str().to_owned(),
+                        open: integer(row, "is_open")? != 0,
+                        member_count: integer(row, "member_count")?.unsigned_abs(),
+                        fanout: optional_text(row, "fanout")?.unwrap_or_default(),
+                    },
                     head: seq(row, "last_seq")?,
                     joined_seq: seq(row, "joined_seq")?,
                     left_seq: integer(row, "left_seq").ok().map(|value| Seq::new(value.unsigned_abs())),

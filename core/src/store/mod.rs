@@ -8,10 +8,14 @@ mod conversations;
 pub mod dialect;
 mod error;
 mod events;
+mod joining;
 mod leases;
 mod members;
 mod messages;
+mod notifications;
 mod outbox;
+mod presence;
+mod revocations;
 mod script;
 mod sessions;
 mod sql;
@@ -23,6 +27,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use chatcluster_contracts::topics::Names;
 use chatcluster_service::config::Secret;
 use sqlx::{AnyPool, any::AnyConnectOptions};
+use tokio::sync::Notify;
 
 pub use acks::MemberMarks;
 pub use connections::LiveConnection;
@@ -30,9 +35,11 @@ pub use conversations::{MAX_CONVERSATIONS, NewConversation, Overview};
 pub(crate) use error::Failure;
 pub use error::StoreError;
 pub use events::{EventPage, MAX_EVENTS, StoredEvent};
-pub use members::{Access, MAX_MEMBERS, Membership};
+pub use members::{Access, Ended, MAX_MEMBERS, Membership, Over, Stay};
 pub use messages::{HistoryPage, MAX_HISTORY, MessageRow};
+pub use notifications::{MAX_NOTIFICATIONS, NotificationPage};
 pub use outbox::{OutboxDepth, OutboxRow};
+pub use presence::{MAX_PRESENCES, Presence};
 pub use sessions::{Redeemed, RefreshUse, Ticket};
 pub use users::{Credentials, User};
 
@@ -62,6 +69,8 @@ pub(crate) struct Context {
     names: Names,
     shards: u32,
     wake: Wake,
+    /// Somebody's presence changed, and others are to be told.
+    presence: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -114,6 +123,7 @@ impl Store {
             names: options.names.clone(),
             shards: options.outbox_shards,
             wake: Wake::new(options.outbox_shards),
+            presence: Arc::default(),
         };
         let lanes = Lanes::start(lanes, &connect, &write, &context);
         Ok(Self(Arc::new(Inner { context, read, write, lanes })))
@@ -134,6 +144,11 @@ impl Store {
             return Err(StoreError::Outdated);
         }
         Ok(())
+    }
+
+    /// Is it `SQLite`, a file of this process alone?
+    pub fn is_embedded(&self) -> bool {
+        self.0.context.dialect == Dialect::Sqlite
     }
 
     /// Can the database be reached, and written to as far as one can tell?

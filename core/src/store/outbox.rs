@@ -1,8 +1,12 @@
 //! `message_producer_outbox`: rows are inserted with what they tell of, read in insert order, deleted once published.
 
+use std::time::Duration;
+
 use chatcluster_contracts::{
+    ids::ConversationId,
     problem::{Code, Problem},
     topics::Topic,
+    trace::TraceParent,
 };
 use uuid::Uuid;
 
@@ -22,6 +26,8 @@ pub(super) struct NewOutboxRow {
     pub(super) topic: Topic,
     /// The record's key, `aggregateid`.
     pub(super) key: String,
+    /// What decides the shard where that is not the key: rows of one shard go out in order.
+    pub(super) follows: Option<ConversationId>,
     /// Header `eventType`.
     pub(super) event_type: &'static str,
     pub(super) payload: String,
@@ -60,23 +66,31 @@ pub(super) fn insert(script: &mut Script, context: &Context, rows: &[NewOutboxRo
     script.insert(
         "INSERT INTO message_producer_outbox (id, aggregatetype, aggregateid, type, payload, traceparent, shard, created_at)",
         rows.iter().map(|row| {
-            let shard = shard::of(&row.key, context.shards);
+            let shard = shard::of(row.follows.as_ref().map_or(&row.key, ConversationId::as_str), context.shards);
             if !shards.contains(&shard) {
                 shards.push(shard);
             }
+            let id = Uuid::now_v7();
             [
-                Uuid::now_v7().to_string().into(),
+                id.to_string().into(),
                 context.names.topic(row.topic).into(),
                 row.key.as_str().into(),
                 row.event_type.into(),
                 row.payload.as_str().into(),
-                row.traceparent.as_deref().into(),
+                row.traceparent.clone().unwrap_or_else(|| untraced(id)).into(),
                 i64::from(shard).into(),
                 now.into(),
             ]
         }),
     );
     Ok(shards)
+}
+
+/// Of a record that nothing traced came before: a context of its own that is not sampled. Every record has the header:
+/// Debezium, which may take the relay's place, would put one without a value.
+fn untraced(id: Uuid) -> String {
+    let (trace_id, parent_id) = (id.as_u128(), id.as_u64_pair().1);
+    TraceParent { trace_id, parent_id, sampled: false }.to_string()
 }
 
 impl Store {
@@ -111,6 +125,20 @@ impl Store {
         }
         deleting.execute(&self.0.write).await?;
         Ok(())
+    }
+
+    /// Ids of the first rows, of those the ones older than `age`.
+    pub async fn outbox_older_than(&self, age: Duration, limit: u32) -> Result<Vec<String>> {
+        let reading = query("SELECT id, created_at FROM message_producer_outbox ORDER BY position LIMIT ?".to_owned());
+        let rows = reading.bind(i64::from(limit)).fetch_all(&self.0.read).await?;
+        let before = clock::now_ms() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let mut old = Vec::new();
+        for row in &rows {
+            if integer(row, "created_at")? < before {
+                old.push(text(row, "id")?);
+            }
+        }
+        Ok(old)
     }
 
     pub async fn outbox_depth(&self) -> Result<OutboxDepth> {

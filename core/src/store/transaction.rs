@@ -5,6 +5,7 @@ use chatcluster_contracts::{
     event::Event,
     ids::{ConversationId, WorkspaceId},
     problem::{Code, Problem},
+    record::NotificationRecord,
     seq::Seq,
     topics::Topic,
 };
@@ -13,7 +14,9 @@ use sqlx::{Any, AnyConnection, Transaction};
 
 use super::{
     Context, Result, Store, StoreError, conversations,
+    dialect::Dialect,
     events::{self, EventRow},
+    notifications,
     outbox::{self, NewOutboxRow},
     script::Script,
     sql::signed,
@@ -55,6 +58,10 @@ impl Write {
         &mut self.transaction
     }
 
+    pub(super) fn dialect(&self) -> Dialect {
+        self.context.dialect
+    }
+
     /// The conversation, its row locked until the end of the transaction.
     pub(super) async fn lock(&mut self, id: &ConversationId, workspace: &WorkspaceId) -> Result<Conversation> {
         let locked = conversations::lock(&mut self.transaction, self.context.dialect, id).await?;
@@ -74,6 +81,7 @@ impl Write {
         let outbox = NewOutboxRow {
             topic: Topic::Messages,
             key: conversation.id.as_str().to_owned(),
+            follows: None,
             event_type: row.event_type,
             payload: row.payload.clone(),
             traceparent: None,
@@ -89,6 +97,15 @@ impl Write {
         self.shards.extend(shards);
         conversation.last_seq = seq;
         Ok(seq)
+    }
+
+    /// Stores notifications and tells of them.
+    pub(super) async fn notify(&mut self, records: &[NotificationRecord], event_type: &'static str) -> Result<()> {
+        let mut script = Script::new(self.context.dialect);
+        notifications::insert(&mut script, records);
+        script.execute(&mut self.transaction).await?;
+        let rows: Vec<_> = records.iter().map(|record| notifications::row(record, event_type)).collect();
+        self.announce(&rows).await
     }
 
     /// Puts records into the outbox.

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
 mod members;
+mod notifications;
 mod outages;
 mod path;
 mod platform;
+mod presence;
 mod process;
 mod relay;
 mod rest;

@@ -8,7 +8,7 @@ use chatcluster_contracts::{
 };
 use chatcluster_core::{
     domain::conversation::Kind,
-    store::{NewConversation, StoreError},
+    store::{Ended, NewConversation, Over, StoreError},
 };
 use futures_util::future::join_all;
 
@@ -63,18 +63,36 @@ async fn entitlement_follows_the_intervals(store: TestStore) {
     add(&store, &room, "ann", "bob").await.unwrap(); // 5
     let mut entitled = Vec::new();
     for seq in 1..=6 {
-        let mut members = store.members_at(&room, Seq::new(seq)).await.unwrap();
+        let mut members = store.members_at(&room, Seq::new(seq), u64::MAX).await.unwrap();
         members.sort();
         entitled.push(members.contains(&"bob".to_owned()));
         assert!(members.contains(&"ann".to_owned()));
     }
     assert_eq!(entitled, [false, true, true, false, true, true]);
-    let memberships = store.memberships(&user_id("bob"), &WorkspaceId::default(), true).await.unwrap();
+    let memberships = store.memberships(&[user_id("bob")], &WorkspaceId::default(), Ended::All).await.unwrap();
     let intervals: Vec<_> =
         memberships.iter().map(|m| (m.joined_seq.get(), m.left_seq.map(Seq::get), m.end().get())).collect();
     assert_eq!(intervals, [(2, Some(3), 3), (5, None, 5)]);
-    let (head, found) = store.memberships_of(&room, &[user_id("bob"), user_id("eve")]).await.unwrap().unwrap();
-    assert_eq!((head, found), (Seq::new(5), vec![(user_id("bob"), Seq::new(5))]));
+    let both = [user_id("bob"), user_id("eve")];
+    let stays = async |over| {
+        let (conversation, mut found) = store.stays_of(&room, &both, over).await.unwrap().unwrap();
+        found.sort_by_key(|stay| stay.joined);
+        let seqs: Vec<_> = found.iter().map(|stay| (stay.joined.get(), stay.left.map(Seq::get))).collect();
+        (conversation, seqs)
+    };
+    let (conversation, lasting) = stays(Over::default()).await;
+    assert_eq!((conversation.last_seq, conversation.member_count), (Seq::new(5), 2));
+    assert_eq!(lasting, [(5, None)]);
+    let all = [(2, Some(3)), (5, None)];
+    for (from, expected) in [(3, &all[..]), (4, &all[1..])] {
+        let over = Over { ended_from: Some(Seq::new(from)), begun_since: None };
+        assert_eq!(stays(over).await.1, expected, "ended with {from} or later");
+    }
+    let tomorrow = jiff::Timestamp::now().as_millisecond() + 86_400_000;
+    for (since, expected) in [(1, &all[..]), (tomorrow, &all[1..])] {
+        let over = Over { ended_from: None, begun_since: Some(since) };
+        assert_eq!(stays(over).await.1, expected, "begun since {since}");
+    }
 }
 
 async fn adding_twice_is_one_event(store: TestStore) {
@@ -84,7 +102,8 @@ async fn adding_twice_is_one_event(store: TestStore) {
     assert_eq!(added.iter().filter(|added| added.as_ref().unwrap().is_some()).count(), 1);
     let removed = join_all((0..6).map(|_| remove(&store, &room, "ann", "bob"))).await;
     assert_eq!(removed.iter().filter(|removed| removed.as_ref().unwrap().is_some()).count(), 1);
-    assert_eq!(store.conversation(&room).await.unwrap().unwrap().last_seq, Seq::new(2));
+    let left = store.conversation(&room).await.unwrap().unwrap();
+    assert_eq!((left.last_seq, left.member_count), (Seq::new(2), 1));
 }
 
 async fn strangers_and_dms_are_left_alone(store: TestStore) {
@@ -108,6 +127,7 @@ async fn two_people_have_one_dm(store: TestStore) {
         kind: Kind::Dm,
         name: None,
         open: false,
+        fanout: None,
         creator_id: user_id(creator),
         members: vec![user_id(other)],
     };

@@ -119,7 +119,13 @@ async fn everything_is_published_in_order_and_the_table_empties(store: TestStore
     for room in &rooms[1..] {
         assert_eq!(log.first_seqs(room), (1..=50).collect::<Vec<_>>());
     }
-    assert_eq!(log.appended.lock().len(), 905, "900 events and 5 announcements, each once");
+    let appended = log
+        .appended
+        .lock()
+        .iter()
+        .filter(|record| record.topic != chatcluster_contracts::topics::Topic::Status)
+        .count();
+    assert_eq!(appended, 905, "900 events and 5 announcements, each once");
     relay.stop().await;
 }
 

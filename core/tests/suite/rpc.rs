@@ -122,9 +122,14 @@ async fn gateways_read_heads_events_and_members() {
         messages.create_message(send(&ann.id, &room, &format!("m{i}"), "x")).await.unwrap();
     }
     bob.api.set_receipts(&room, 3, 0).await.unwrap();
-    let request = GetUserConversationsRequest { user_id: bob.id.clone(), workspace_id: "default".into() };
-    let listed = messages.get_user_conversations(request).await.unwrap().into_inner().conversations;
-    assert_eq!((listed.len(), listed[0].head, listed[0].joined_seq, listed[0].delivered_seq), (1, 5, 0, 3));
+    let user_ids = vec![bob.id.clone(), "ghost".into(), ann.id.clone()];
+    let request = GetUserConversationsRequest { user_ids, workspace_id: "default".into(), begun_since_ms: 0 };
+    let listed = messages.get_user_conversations(request).await.unwrap().into_inner();
+    assert_eq!((listed.conversations.len(), listed.users), (2, 3));
+    for (user, delivered) in [(&ann.id, 0), (&bob.id, 3)] {
+        let place = listed.conversations.iter().find(|place| place.user_id == *user).unwrap();
+        assert_eq!((place.head, place.joined_seq, place.delivered_seq), (5, 0, delivered));
+    }
     let conversation_ids = vec![room.clone(), "nowhere".into(), "not an id".into()];
     let heads = messages.get_heads(GetHeadsRequest { conversation_ids }).await.unwrap().into_inner().heads;
     assert_eq!((heads.len(), heads[0].head), (1, 5));
@@ -132,9 +137,16 @@ async fn gateways_read_heads_events_and_members() {
     let page = messages.get_events(request).await.unwrap().into_inner();
     assert_eq!(page.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
     assert_eq!((page.head, page.oldest, page.events[0].event_type.as_str()), (5, 1, "MESSAGE"));
-    let request = GetMembersAtRequest { conversation_id: room.clone(), seq: 2 };
-    assert_eq!(messages.get_members_at(request).await.unwrap().into_inner().user_ids.len(), 2);
-    let request = GetMembershipsRequest { conversation_id: room, user_ids: vec![ann.id, "ghost".into()] };
+    let request = GetMembersAtRequest { conversation_id: room.clone(), seq: 2, max: 0 };
+    assert_eq!(messages.get_members_at(request.clone()).await.unwrap().into_inner().user_ids.len(), 2);
+    for (max, many) in [(1, true), (2, false)] {
+        let request = GetMembersAtRequest { max, ..request.clone() };
+        let answer = messages.get_members_at(request).await.unwrap().into_inner();
+        assert_eq!((answer.many, answer.user_ids.len()), (many, if many { 0 } else { 2 }), "at most {max}");
+        assert_eq!(answer.facts.unwrap().member_count, 2);
+    }
+    let user_ids = vec![ann.id, "ghost".into()];
+    let request = GetMembershipsRequest { conversation_id: room, user_ids, ..GetMembershipsRequest::default() };
     let found = messages.get_memberships(request).await.unwrap().into_inner();
     assert_eq!((found.memberships.len(), found.head), (1, 5));
     let request = GetEventsRequest { conversation_id: "nowhere".into(), ..GetEventsRequest::default() };
@@ -169,7 +181,7 @@ async fn receipts_come_by_stream_and_senders_hear_of_them() {
         loop {
             if let Ok(Consumed::Record(record)) = consumer.next().await {
                 let status: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
-                if status["seq"] == 3 {
+                if status["seq"] == 3 && status["status"] != "SENT" {
                     return (record, status);
                 }
             }

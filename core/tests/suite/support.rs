@@ -104,6 +104,7 @@ pub(crate) async fn conversation(store: &Store, kind: Kind, members: &[&str]) ->
         kind,
         name: Some("a conversation".into()),
         open: false,
+        fanout: None,
         creator_id: user_id(members[0]),
         members: members[1..].iter().map(|member| user_id(member)).collect(),
     };

@@ -1,7 +1,7 @@
 //! Sign-in: rotation, reuse, limits, tickets, outside issuers.
 
 use chatcluster_contracts::rpc::{
-    RedeemTicketRequest, VerifyAccessTokenRequest, auth_service_client::AuthServiceClient,
+    ListRevocationsRequest, RedeemTicketRequest, VerifyAccessTokenRequest, auth_service_client::AuthServiceClient,
 };
 use chatcluster_core::identity::keys::{self, SigningKey};
 use chatcluster_service::tokens::{JwksLocation, JwksSource};
@@ -27,6 +27,56 @@ async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_login() {
     let token = login["refreshToken"].as_str().unwrap().to_owned();
     assert_eq!(api.post("/v1/logout", json!({"refreshToken": token})).await.unwrap().0, 204);
     assert_eq!(refresh(&token).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_ends_takes_its_access_tokens_along() {
+    let platform = Platform::ready().await;
+    let (api, ann) = (platform.api(), platform.api().user("ann").await.unwrap());
+    let sign_in = async || {
+        let (_, login) = api.login("ann", "a long password of ann").await.unwrap();
+        let text = |name: &str| login[name].as_str().unwrap().to_owned();
+        (text("accessToken"), text("refreshToken"))
+    };
+    let status = async |token: &str| {
+        let (status, answer) = api.with_token(token).get("/v1/me").await.unwrap();
+        (status, answer["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let revoked = (401, "token_revoked".to_owned());
+    let (access, refresh) = sign_in().await;
+    let (_, issued) = api.with_token(&access).post("/v1/tickets", json!({})).await.unwrap();
+    let (other, _) = sign_in().await;
+    assert_eq!(status(&access).await.0, 200);
+    assert_eq!(api.post("/v1/logout", json!({"refreshToken": refresh})).await.unwrap().0, 204);
+    assert_eq!(status(&access).await, revoked);
+    assert_eq!((status(&other).await.0, status(&ann.token).await.0), (200, 200), "other logins go on");
+
+    // whoever asks by gRPC is told the same, of a ticket too
+    let mut auth = AuthServiceClient::new(platform.service());
+    let request = VerifyAccessTokenRequest { access_token: access.clone() };
+    let verified = auth.verify_access_token(request).await.unwrap().into_inner();
+    assert_eq!((verified.valid, verified.code.as_str()), (false, "token_revoked"));
+    let ticket = issued["ticket"].as_str().unwrap().to_owned();
+    let redeemed = auth.redeem_ticket(RedeemTicketRequest { ticket }).await.unwrap().into_inner();
+    assert_eq!((redeemed.valid, redeemed.code.as_str()), (false, "token_revoked"));
+    let request = VerifyAccessTokenRequest { access_token: other.clone() };
+    let login = auth.verify_access_token(request).await.unwrap().into_inner().login;
+
+    // and who signs out everywhere, does
+    let body = json!({"refreshToken": ann.refresh_token, "everywhere": true});
+    assert_eq!(api.post("/v1/logout", body).await.unwrap().0, 204);
+    assert_eq!((status(&other).await, status(&ann.token).await), (revoked.clone(), revoked));
+    let listed = auth.list_revocations(ListRevocationsRequest { since_ms: 0 }).await.unwrap().into_inner();
+    assert_eq!(listed.revocations.len(), 3);
+    let found = listed.revocations.iter().find(|ended| ended.login == login).unwrap();
+    assert!(found.until >= verified_end(&other), "remembered as long as its token is good");
+    assert!(!listed.more && listed.next_since_ms > 0);
+}
+
+fn verified_end(token: &str) -> i64 {
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&claims).unwrap()["exp"].as_i64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

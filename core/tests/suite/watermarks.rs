@@ -13,6 +13,7 @@ use crate::support::{TestStore, add_user, conversation, message, user_id};
 crate::over_both!(
     marks_move_forward_and_never_past_the_head,
     senders_hear_of_each_move_once,
+    senders_hear_that_their_messages_are_stored,
     unread_counts_what_others_wrote
 );
 
@@ -23,13 +24,18 @@ async fn mark(store: &TestStore, room: &ConversationId, user: &str, delivered: u
     (marks.delivered.get(), marks.read.get())
 }
 
-/// What the outbox has for senders: key, status, seq.
+/// What the outbox has for senders of what others did: key, status, seq.
 async fn told(store: &TestStore) -> Vec<(String, Status, u64)> {
     let mut told = Vec::new();
     for shard in 0..8 {
         for row in store.outbox_rows(shard, &[], 500).await.unwrap() {
             if row.topic == "t.message-status-events" {
                 let record: StatusRecord = serde_json::from_str(&row.payload).unwrap();
+                assert_eq!(row.event_type, record.status.as_str());
+                if record.status == Status::Sent {
+                    assert_eq!(record.user_id.as_str(), row.key);
+                    continue;
+                }
                 assert_eq!(record.user_id, user_id("cem"));
                 told.push((row.position, row.key, record.status, record.seq.unwrap().get()));
             }
@@ -70,6 +76,29 @@ async fn senders_hear_of_each_move_once(store: TestStore) {
     mark(&store, &room, "cem", 5, 2).await;
     let then: Vec<_> = told(&store).await.split_off(2);
     assert_eq!(then, [("ann".into(), Status::Read, 2), ("ann".into(), Status::Delivered, 5)]);
+}
+
+/// What the log gets of a conversation is all in one shard: the message, then that it is stored, then who received it.
+async fn senders_hear_that_their_messages_are_stored(store: TestStore) {
+    let room = conversation(&store, Kind::Group, &["ann", "bob"]).await;
+    let sent = store.send(message("ann", &room, "m1", "x")).await.unwrap();
+    store.send(message("ann", &room, "m1", "x")).await.unwrap();
+    mark(&store, &room, "bob", 1, 1).await;
+    let mut rows = Vec::new();
+    for shard in 0..8 {
+        let of_shard = store.outbox_rows(shard, &[], 500).await.unwrap();
+        let of_room = of_shard.into_iter().filter(|row| row.topic != "t.notifications");
+        rows.extend(of_room.map(|row| (shard, row.event_type, row.key, row.payload)));
+    }
+    let types: Vec<_> = rows.iter().map(|row| row.1.as_str()).collect();
+    assert_eq!(types, ["MESSAGE", "SENT", "READ"], "in this order, and a repeat says nothing");
+    assert!(rows.iter().all(|row| row.0 == rows[0].0), "in one shard");
+    let record: StatusRecord = serde_json::from_str(&rows[1].3).unwrap();
+    assert_eq!(
+        (rows[1].2.as_str(), record.message_id, record.seq),
+        ("ann", sent.message_id, None),
+        "its ACK said the seq"
+    );
 }
 
 async fn unread_counts_what_others_wrote(store: TestStore) {

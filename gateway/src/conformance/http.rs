@@ -1,7 +1,7 @@
 //! `POST /pub/{room}`. Load generators keep many publishes in flight on one connection, so the plain case (a body with its
 //! length) is read without an HTTP library; everything else is answered by the router.
 
-use std::{io, sync::Arc};
+use std::{io, mem::MaybeUninit, sync::Arc};
 
 use axum::{
     Router,
@@ -22,7 +22,8 @@ use super::rooms::{NotPublished, Rooms};
 /// Longest body of a publish, in bytes.
 const MAX_BODY: usize = 1 << 20;
 const MAX_HEADERS: usize = 32;
-const READ_BYTES: usize = 64 * 1024;
+/// Bytes read at once: what many publishes in flight need, so that what is for one socket can go out together.
+const READ_BYTES: usize = 256 * 1024;
 const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 
 /// The front of a publisher's bytes.
@@ -39,9 +40,9 @@ enum Front<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Front<'_> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let head = match request.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let head = match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(head)) => head,
         Ok(httparse::Status::Partial) if bytes.len() < READ_BYTES => return Front::Partial,
         Ok(httparse::Status::Partial) | Err(_) => return Front::Other,

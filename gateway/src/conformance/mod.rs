@@ -22,9 +22,9 @@ pub(crate) use rooms::{RoomReader, Rooms};
 pub(crate) use stomp::{Brokerage, Customer};
 
 use crate::{
-    gateway::Shared,
     protocol::sockjs::route::Base,
     session::{Dialect, Identity, Session, connection::First},
+    shared::Shared,
 };
 
 /// Longest message of a client, in bytes: what the test suites send.
@@ -73,7 +73,9 @@ pub(crate) fn begin(shared: &Shared, session: &Arc<Session>, service: &Service) 
     }
     let user = UserId::parse(&format!("{:x}", session.key)).map_err(|_| CloseReason::Internal)?;
     let workspace = shared.workspaces.same(WorkspaceId::default());
-    session.identify(Identity { user, workspace, expires: u32::MAX }).map_err(|_| CloseReason::Internal)?;
+    session
+        .identify(Identity { user, workspace, expires: u32::MAX, login: None })
+        .map_err(|_| CloseReason::Internal)?;
     match service {
         Service::Subscribe(room) => {
             let subscribed =

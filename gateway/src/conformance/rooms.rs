@@ -2,6 +2,7 @@
 //! reads the gateway's stream.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
@@ -28,7 +29,8 @@ const MAX_WAITING: usize = 4096;
 
 #[derive(Debug, Default)]
 struct State {
-    rooms: HashMap<ConversationId, Seq>,
+    /// The seq of the last publish.
+    rooms: HashMap<ConversationId, Cell<Seq>>,
     waiting: VecDeque<(ConversationId, Seq, Bytes)>,
 }
 
@@ -47,14 +49,14 @@ pub(super) enum NotPublished {
 }
 
 impl Rooms {
-    pub(super) fn subscribe(&self, delivery: &Delivery, session: &Arc<Session>, room: &str) -> bool {
+    pub(super) fn subscribe(&self, delivery: &Arc<Delivery>, session: &Arc<Session>, room: &str) -> bool {
         let Ok(room) = ConversationId::parse(room) else { return false };
         let head = {
             let mut state = self.state.lock();
             if state.rooms.len() >= MAX_ROOMS && !state.rooms.contains_key(&room) {
                 return false;
             }
-            *state.rooms.entry(room.clone()).or_default()
+            state.rooms.entry(room.clone()).or_default().get()
         };
         delivery.join_at(session, &room, head)
     }
@@ -62,16 +64,16 @@ impl Rooms {
     /// Takes a publish. What is taken is delivered in this order.
     pub(super) fn publish(&self, room: &str, payload: Bytes) -> Result<(), NotPublished> {
         let mut state = self.state.lock();
-        let (room, head) = match state.rooms.get_key_value(room) {
-            Some((room, head)) => (room.clone(), *head),
+        let (room, seq) = match state.rooms.get_key_value(room) {
+            Some((room, head)) => (room.clone(), head.replace(head.get().next()).next()),
             None if state.rooms.len() >= MAX_ROOMS => return Err(NotPublished::TooManyRooms),
             None => {
                 let room = ConversationId::parse(room).map_err(|error| NotPublished::BadName(error.to_string()))?;
-                (room, Seq::ZERO)
+                let seq = Seq::ZERO.next();
+                state.rooms.insert(room.clone(), Cell::new(seq));
+                (room, seq)
             }
         };
-        let seq = head.next();
-        state.rooms.insert(room.clone(), seq);
         state.waiting.push_back((room, seq, payload));
         let first = state.waiting.len() == 1;
         drop(state);
@@ -117,6 +119,7 @@ impl StreamReader for RoomReader {
                 recipients: Recipients::default(),
                 payload,
                 traceparent: None,
+                broadcast: false,
             };
             (EntryId::default(), entry)
         });

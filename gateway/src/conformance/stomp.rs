@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 
 use crate::{
     delivery::Touched,
-    gateway::Shared,
     protocol::stomp::{
         Version,
         broker::{Broker, BrokerError, BrokerLimits, Delivery, Subscriber},
@@ -28,6 +27,7 @@ use crate::{
         stomp::{Behind, CommitKey, Done, Here, Reader, SharedFrames, welcome},
         ticks,
     },
+    shared::Shared,
 };
 
 /// User name and password.
@@ -197,7 +197,8 @@ impl Behind for Customer {
         }
         let workspace = shared.workspaces.same(WorkspaceId::default());
         let name = format!("{:x}", session.key);
-        let identity = UserId::parse(&name).map(|user| Identity { user, workspace, expires: ticks::Tick::MAX });
+        let identity =
+            UserId::parse(&name).map(|user| Identity { user, workspace, expires: ticks::Tick::MAX, login: None });
         if identity.is_ok_and(|identity| session.identify(identity).is_err()) {
             return here.fail(&not_connected(), None);
         }
@@ -216,10 +217,12 @@ impl Behind for Customer {
         self.with(here, |state| Ok((Done::Now, state.broker.send(message).map_err(refused)?)))
     }
 
-    fn settle(&mut self, here: Here<'_>, settle: Settle) -> Result<(), Problem> {
+    fn settle(&mut self, here: Here<'_>, settle: Settle, _: Option<&str>) -> Result<Done, Problem> {
         let Settle { what, verdict, requeue, .. } = settle;
         let session = here.session.key;
-        self.with(here, |state| Ok(((), state.broker.settle(session, &what, verdict, requeue).map_err(refused)?)))
+        self.with(here, |state| {
+            Ok((Done::Now, state.broker.settle(session, &what, verdict, requeue).map_err(refused)?))
+        })
     }
 
     fn subscribe(&mut self, here: Here<'_>, request: Subscribe, _: Option<&str>) -> Result<Done, Problem> {

@@ -3,17 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chatcluster_contracts::{ids::ConversationId, position::Resume, seq::Seq};
+use chatcluster_contracts::{ids::ConversationId, position::Resume, road::RoomFacts, seq::Seq};
 
 use super::{
-    Conversation, Delivery, Entitlement, Touched,
+    Conversation, Delivery, Entitlement, Touched, VisitNumber,
     cursor::{Arrived, Join, Recipient},
     encodings::Encodings,
     fanout::Fanout,
 };
 use crate::{
-    session::{Priority, Session},
-    upstream::{Backoff, CoreError},
+    session::{Noted, Priority, Session, ticks},
+    upstream::{Backoff, CoreError, Over},
 };
 
 /// Between two looks whether a cursor has come as far as a session that is not to join it.
@@ -21,6 +21,33 @@ const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// Conversations that a session is held in, each with what it has already, and is yet to be brought into.
 pub(crate) type Placed = Vec<(Arc<Conversation>, Seq)>;
+
+/// As whom a session is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Member,
+    /// As a guest, for as long as this visit lasts; `bound`: of a room that is not open, and not beyond its membership.
+    Guest {
+        visit: VisitNumber,
+        bound: bool,
+    },
+}
+
+impl Reader {
+    /// Does the session's client still want what happens in the conversation?
+    fn wants(self, session: &Session, conversation: &ConversationId) -> bool {
+        match self {
+            Self::Member => session.covers(conversation),
+            Self::Guest { .. } => session.shows_room(conversation),
+        }
+    }
+
+    /// Is what is on its way for somebody else by now?
+    fn is_gone(self, session: &Session, conversation: &ConversationId) -> bool {
+        let Self::Guest { visit, .. } = self else { return false };
+        !session.places.lock().is_on(conversation, visit)
+    }
+}
 
 /// One conversation that a session is to be brought into.
 #[derive(Debug)]
@@ -41,25 +68,38 @@ impl Delivery {
     /// Reads the list of the session's conversations. Each that is `wanted` is held from here on, so that no event is lost
     /// on the way; those that the session is in already stay as they are.
     pub(crate) async fn list(
-        &self,
+        self: &Arc<Self>,
         session: &Arc<Session>,
         resume: &Resume,
         wanted: impl Fn(&ConversationId) -> bool,
-    ) -> Result<Placed, CoreError> {
+    ) -> Result<Placed, Arc<CoreError>> {
         let mut held = Vec::new();
         let Some(identity) = session.identity() else { return Ok(held) };
-        let listed = self.core.conversations(&identity.user, &identity.workspace).await?;
-        if let Some(positions) = session.positions() {
-            let places = session.places.lock();
-            positions
-                .retain(|id| places.is_in(id) || places.is_pending(id) || listed.iter().any(|place| place.id == *id));
+        let listed = self.lists.of(&identity.user, &identity.workspace).await?;
+        {
+            let is_listed = |id: &ConversationId| listed.iter().any(|place| place.id == *id);
+            let mut places = session.places.lock();
+            // where the user was a member in an earlier session: what comes late of that is not told again
+            for (id, claimed) in resume.iter().filter(|(id, _)| !is_listed(id)) {
+                places.leave(id, *claimed);
+            }
+            if let Some(positions) = session.positions() {
+                positions.retain(|id| {
+                    is_listed(id) || places.is_in(id) || places.is_pending(id) || places.served(id) > Seq::ZERO
+                });
+            }
         }
         for place in listed.into_iter().filter(|place| wanted(&place.id)) {
             // a resume position is the client's word: it may be older than the joining or newer than the head
             let claimed = resume.get(&place.id).copied().unwrap_or(place.delivered);
+            #[cfg(feature = "plants")]
+            let claimed = if chatcluster_service::plants::planted("resume-forgotten") { Seq::ZERO } else { claimed };
             let from = claimed.max(place.joined.previous()).min(place.head);
             let conversation = self.find_or_create(&place.id);
             conversation.state.lock().cursor.raise_head(place.head);
+            if place.facts.is_broadcast(self.rooms.broadcast_above()) {
+                self.listen(&conversation);
+            }
             let mut places = session.places.lock();
             if places.closed || places.is_in(&place.id) || places.is_pending(&place.id) {
                 drop(places);
@@ -92,7 +132,7 @@ impl Delivery {
         }
     }
 
-    /// A recipient of `seq` is here but not in the conversation.
+    /// A recipient of `seq` is here but not in the conversation. Zero: a member is, and nothing is known of an event.
     pub(crate) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, seq: Seq) {
         for session in self.sessions.of_user(user).into_iter().filter(|session| session.covers(id)) {
             let conversation = self.find_or_create(id);
@@ -104,32 +144,56 @@ impl Delivery {
                 places.note(id, seq);
                 continue;
             }
-            places.pending.push((conversation.clone(), Seq::ZERO));
+            let served = places.served(id);
+            if seq > Seq::ZERO && seq <= served {
+                // a repeat of what it was told before it left
+                continue;
+            }
+            places.pending.push((conversation.clone(), served));
             drop(places);
             let delivery = self.clone();
             tokio::spawn(async move {
-                delivery.attach_one(&session, conversation).await;
+                let visits = session.places.lock().visit(&conversation.id).is_some();
+                if visits && delivery.promote(&session, &conversation).await {
+                    session.places.lock().end_pending(&conversation);
+                    session.settle();
+                } else {
+                    delivery.attach_one(&session, conversation, seq, served).await;
+                }
                 delivery.look_again(&session);
             });
         }
     }
 
-    /// The session may belong into a conversation it was not listed in: ask, and bring it in.
-    async fn attach_one(self: &Arc<Self>, session: &Arc<Session>, conversation: Arc<Conversation>) {
+    /// The session may belong into a conversation it was not listed in: ask, and bring it in. It is owed the stay that
+    /// `seq` is of and all since it came, even if they are over by now; `served`: it has everything up to here.
+    async fn attach_one(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        conversation: Arc<Conversation>,
+        seq: Seq,
+        served: Seq,
+    ) {
         let Some(user) = session.user_id().cloned() else { return };
         let mut backoff = Backoff::short();
-        let (joined, head) = loop {
-            match self.core.memberships(&conversation.id, std::slice::from_ref(&user)).await {
-                Ok((memberships, head)) => break (memberships.get(&user).copied(), head),
-                Err(_) if session.is_over() => break (None, Seq::ZERO),
+        let over = Over { ended_from: seq, begun_since_ms: ticks::unix_ms(session.opened) };
+        let (joined, head, facts) = loop {
+            match self.core.stay(&conversation.id, &user, over, served).await {
+                Ok(answer) => break answer,
+                Err(_) if session.is_over() => break (None, Seq::ZERO, RoomFacts::default()),
                 Err(error) => {
                     tracing::warn!(%error, conversation_id = %conversation.id, "membership not read yet");
                     backoff.pause().await;
                 }
             }
         };
+        if joined.is_some() && facts.is_broadcast(self.rooms.broadcast_above()) {
+            self.listen(&conversation);
+        }
         if let Some(joined) = joined {
-            let from = joined.previous().min(head);
+            // the head was read first: who joined after that is owed nothing of what lies between
+            let from = joined.previous().max(served.min(head));
+            let head = head.max(from);
             session.places.lock().advance(&conversation, from);
             self.bring_in(session, Place { conversation, from, head }).await;
         } else {
@@ -143,9 +207,10 @@ impl Delivery {
     pub(crate) fn look_again(self: &Arc<Self>, session: &Arc<Session>) {
         let noted = session.places.lock().take_noted();
         let Some(user) = session.user_id() else { return };
-        for (id, seq) in noted {
-            self.raise_head(&id, seq);
-            self.discover(user.as_str(), &id, seq);
+        for Noted { id, lowest, highest } in noted {
+            self.raise_head(&id, highest);
+            let served = session.places.lock().served(&id);
+            self.discover(user.as_str(), &id, lowest.max(served.next()).min(highest));
         }
     }
 
@@ -161,13 +226,14 @@ impl Delivery {
         let mut entitlement = Entitlement::Member;
         loop {
             if got < until {
-                got = match self.backfill(session, &conversation, got, until, &mut entitlement).await {
+                let reader = Reader::Member;
+                got = match self.backfill(session, &conversation, got, until, &mut entitlement, reader).await {
                     Some(got) => got,
                     None => break,
                 };
             }
             let joined = match entitlement {
-                Entitlement::Member => self.join(session, &conversation, got),
+                Entitlement::Member | Entitlement::Anyone => self.join(session, &conversation, got),
                 Entitlement::Left => Self::stay_out(session, &conversation, got),
             };
             match joined {
@@ -201,25 +267,27 @@ impl Delivery {
             }
             _ => {
                 places.end_pending(conversation);
+                places.leave(&conversation.id, got);
                 Some(Join::Joined)
             }
         }
     }
 
     /// Puts a session into a conversation as if it had everything up to `head`. False: the session is over.
-    pub(crate) fn join_at(&self, session: &Arc<Session>, id: &ConversationId, head: Seq) -> bool {
+    pub(crate) fn join_at(self: &Arc<Self>, session: &Arc<Session>, id: &ConversationId, head: Seq) -> bool {
         let conversation = self.find_or_create(id);
         matches!(self.join(session, &conversation, head), Some(Join::Joined))
     }
 
     /// None: the session is over, or its client does not want the conversation any more.
-    fn join(&self, session: &Arc<Session>, conversation: &Arc<Conversation>, got: Seq) -> Option<Join> {
+    fn join(self: &Arc<Self>, session: &Arc<Session>, conversation: &Arc<Conversation>, got: Seq) -> Option<Join> {
         let mut touched = Touched::default();
         let since = std::time::Instant::now();
         let mut state = conversation.state.lock();
         if session.places.lock().closed {
             return None;
         }
+        conversation.will_follow(&state.cursor);
         let joined = state.cursor.join(session.clone(), got, &mut Fanout::new(self, conversation, &mut touched));
         if joined == Join::Joined {
             let mut places = session.places.lock();
@@ -239,18 +307,22 @@ impl Delivery {
         Some(joined)
     }
 
-    /// Sends the events with `got < seq <= until` to the one session, at its pace. Returns how far it came; `None`: the
-    /// session is over, or its client does not want the conversation any more.
-    async fn backfill(
+    /// Sends the events with `got < seq <= until` to the one session, at its pace, and those that came meanwhile. Returns
+    /// how far it came; `None`: the session is over, or its client does not want the conversation any more.
+    pub(super) async fn backfill(
         &self,
         session: &Arc<Session>,
         conversation: &Arc<Conversation>,
         mut got: Seq,
         until: Seq,
         entitlement: &mut Entitlement,
+        reader: Reader,
     ) -> Option<Seq> {
         let user = session.user_id()?.clone();
         let mut backoff = Backoff::short();
+        if reader.is_gone(session, &conversation.id) {
+            return None;
+        }
         if until.distance_from(got) > self.resume_limit {
             self.give_up_range(session, conversation, got.next(), until);
             return Some(until);
@@ -259,7 +331,7 @@ impl Delivery {
             if session.is_over() {
                 return None;
             }
-            let page = match self.core.events(&conversation.id, got, until).await {
+            let page = match self.page_for_arrivals(conversation, got, until).await {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::warn!(%error, conversation_id = %conversation.id, "backfill waits for core");
@@ -267,21 +339,27 @@ impl Delivery {
                     continue;
                 }
             };
+            if reader.is_gone(session, &conversation.id) {
+                return None;
+            }
             if page.oldest > got.next() && page.oldest.previous() <= page.head {
                 let end = page.oldest.previous().min(until);
                 self.give_up_range(session, conversation, got.next(), end);
                 got = end;
             }
             let before = got;
-            for event in page.events {
-                if event.seq != got.next() || event.seq > until {
+            for event in &page.events {
+                if event.seq != got.next() || event.seq > page.until {
                     break;
                 }
-                if entitlement.admits(&event, &user) {
-                    while !send_one(session, &conversation.id, &event) {
+                if reader.is_gone(session, &conversation.id) {
+                    return None;
+                }
+                if entitlement.admits(event, &user) {
+                    while !send_one(session, &conversation.id, event, reader) {
                         let mut places = session.places.lock();
                         // the client may have changed its mind again, and then nothing may be left out
-                        if !session.covers(&conversation.id) {
+                        if !reader.wants(session, &conversation.id) {
                             places.end_pending(conversation);
                             return None;
                         }
@@ -321,9 +399,9 @@ impl Delivery {
 }
 
 /// Queues one event for one session. False: it is not wanted there any more.
-fn send_one(session: &Arc<Session>, conversation: &ConversationId, event: &Arrived) -> bool {
+fn send_one(session: &Arc<Session>, conversation: &ConversationId, event: &Arrived, reader: Reader) -> bool {
     let event = std::slice::from_ref(event);
-    Encodings::default().deliver(conversation, event, session, |frame| {
+    Encodings::default().deliver(conversation, event, session, reader != Reader::Member, |frame| {
         session.enqueue(frame, Priority::Needed);
     })
 }

@@ -20,12 +20,14 @@ impl Encodings {
         self.run != bounds(run)
     }
 
-    /// Hands the run to one session. `conversation`: whose events they are. False: the client does not want it any more.
+    /// Hands the run to one session. `conversation`: whose events they are. `as_guest`: the session visits its room, and is no
+    /// member. False: the client does not want it any more.
     pub(super) fn deliver(
         &mut self,
         conversation: &ConversationId,
         run: &[Arrived],
         session: &Session,
+        as_guest: bool,
         mut enqueue: impl FnMut(Bytes),
     ) -> bool {
         if self.is_new(run) {
@@ -34,7 +36,7 @@ impl Encodings {
             self.stomp.clear();
         }
         if let Some(stomp) = session.stomp() {
-            return stomp.deliver(session, conversation, run, &mut self.stomp, enqueue);
+            return stomp.deliver(session, conversation, run, as_guest, &mut self.stomp, enqueue);
         }
         let order = session.positions().map(Positions::in_order);
         enqueue(self.of(conversation, run, session));

@@ -22,7 +22,7 @@ use crate::session::{Priority, Session};
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) conversation: Arc<Conversation>,
-    /// The highest of those with these recipients.
+    /// The lowest of those with these recipients.
     pub(super) seq: Seq,
     pub(super) recipients: Recipients,
 }
@@ -42,7 +42,7 @@ impl Touched {
     pub(super) fn arrived(&mut self, conversation: Arc<Conversation>, seq: Seq, recipients: &Recipients) {
         match self.arrivals.last_mut() {
             Some(last) if Arc::ptr_eq(&last.conversation, &conversation) && last.recipients == *recipients => {
-                last.seq = last.seq.max(seq);
+                last.seq = last.seq.min(seq);
             }
             _ => self.arrivals.push(Arrival { conversation, seq, recipients: recipients.clone() }),
         }
@@ -90,7 +90,7 @@ impl Drop for Touched {
 
 /// The sink of one conversation's cursor, for one turn.
 pub(super) struct Fanout<'a> {
-    delivery: &'a Delivery,
+    delivery: &'a Arc<Delivery>,
     conversation: &'a Arc<Conversation>,
     touched: &'a mut Touched,
     encodings: Encodings,
@@ -98,7 +98,11 @@ pub(super) struct Fanout<'a> {
 }
 
 impl<'a> Fanout<'a> {
-    pub(super) fn new(delivery: &'a Delivery, conversation: &'a Arc<Conversation>, touched: &'a mut Touched) -> Self {
+    pub(super) fn new(
+        delivery: &'a Arc<Delivery>,
+        conversation: &'a Arc<Conversation>,
+        touched: &'a mut Touched,
+    ) -> Self {
         Self { delivery, conversation, touched, encodings: Encodings::default(), deliveries: 0 }
     }
 }
@@ -109,8 +113,8 @@ impl Drop for Fanout<'_> {
     }
 }
 
-impl Sink<Arc<Session>> for Fanout<'_> {
-    fn deliver(&mut self, run: &[Arrived], to: &Arc<Session>) {
+impl Fanout<'_> {
+    fn hand(&mut self, run: &[Arrived], to: &Arc<Session>, as_guest: bool) {
         if self.encodings.is_new(run) {
             for event in run {
                 if let Some(trace) = event.trace.filter(|trace| trace.sampled) {
@@ -119,9 +123,24 @@ impl Sink<Arc<Session>> for Fanout<'_> {
             }
         }
         let Self { conversation, touched, encodings, deliveries, .. } = self;
-        if encodings.deliver(&conversation.id, run, to, |frames| touched.enqueue(to, frames, Priority::Needed)) {
+        let enqueue = |frames| touched.enqueue(to, frames, Priority::Needed);
+        if encodings.deliver(&conversation.id, run, to, as_guest, enqueue) {
             *deliveries += run.len() as u64;
         }
+    }
+}
+
+impl Sink<Arc<Session>> for Fanout<'_> {
+    fn deliver(&mut self, run: &[Arrived], to: &Arc<Session>) {
+        self.hand(run, to, false);
+    }
+
+    fn deliver_to_guest(&mut self, run: &[Arrived], to: &Arc<Session>) {
+        self.hand(run, to, true);
+    }
+
+    fn visit_over(&mut self, who: &Arc<Session>) {
+        self.delivery.visit_is_over(who, &self.conversation.id);
     }
 
     fn resync(&mut self, to: &Arc<Session>, from: Seq, head: Seq) {
@@ -131,6 +150,7 @@ impl Sink<Arc<Session>> for Fanout<'_> {
 
     fn joining(&mut self, user: &UserId, seq: Seq) -> Vec<Arc<Session>> {
         let mut ready = self.delivery.sessions.of_user(user.as_str());
+        let mut must_ask = false;
         ready.retain(|session| {
             let mut places = session.places.lock();
             if places.closed || places.is_in(&self.conversation.id) || !session.covers(&self.conversation.id) {
@@ -140,16 +160,24 @@ impl Sink<Arc<Session>> for Fanout<'_> {
                 places.note(&self.conversation.id, seq);
                 return false;
             }
+            if !self.conversation.is_followed_since(session) && places.visit(&self.conversation.id).is_none() {
+                must_ask = true;
+                return false;
+            }
             places.joined.push(self.conversation.clone());
             true
         });
+        if must_ask {
+            let (delivery, id, user) = (self.delivery.clone(), self.conversation.id.clone(), user.clone());
+            // once the conversation is not locked any more
+            tokio::spawn(async move { delivery.discover(user.as_str(), &id, seq) });
+        }
         ready
     }
 
-    fn left(&mut self, who: &Arc<Session>) {
-        who.places.lock().joined.retain(|conversation| !Arc::ptr_eq(conversation, self.conversation));
-        if let Some(positions) = who.positions() {
-            positions.forget(&self.conversation.id);
-        }
+    fn left(&mut self, who: &Arc<Session>, seq: Seq) {
+        let mut places = who.places.lock();
+        places.joined.retain(|conversation| !Arc::ptr_eq(conversation, self.conversation));
+        places.leave(&self.conversation.id, seq);
     }
 }

@@ -26,7 +26,7 @@ impl Delivery {
         });
     }
 
-    async fn fetch(&self, conversation: &Arc<Conversation>) {
+    async fn fetch(self: &Arc<Self>, conversation: &Arc<Conversation>) {
         tokio::time::sleep(PATIENCE).await;
         let mut backoff = Backoff::short();
         loop {
@@ -50,11 +50,11 @@ impl Delivery {
         }
     }
 
-    async fn fetch_once(&self, conversation: &Arc<Conversation>, wanted: Wanted) -> Result<(), CoreError> {
+    async fn fetch_once(self: &Arc<Self>, conversation: &Arc<Conversation>, wanted: Wanted) -> Result<(), CoreError> {
         let mut touched = Touched::default();
         let since = match wanted {
             Wanted::Events { after, until } => {
-                let page = self.core.events(&conversation.id, after, until).await?;
+                let page = self.core.events(&conversation.id, after, || until).await?;
                 let since = Instant::now();
                 let mut state = conversation.state.lock();
                 let mut sink = Fanout::new(self, conversation, &mut touched);

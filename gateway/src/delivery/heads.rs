@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use chatcluster_contracts::ids::ConversationId;
 
 use super::{Conversation, Delivery};
-use crate::upstream::{Backoff, CoreError};
+use crate::{
+    session::ticks,
+    upstream::{Backoff, CoreError},
+};
 
 /// Conversations per question.
 const SLICE: usize = 500;
@@ -51,9 +54,19 @@ impl Delivery {
         }
         for session in self.sessions.one_per_user() {
             let Some(identity) = session.identity() else { continue };
-            let listed = self.core.conversations(&identity.user, &identity.workspace).await?;
+            // somebody may have joined and left again, and nobody here heard of either
+            let first = self.sessions.of_user(identity.user.as_str()).iter().map(|session| session.opened).min();
+            let begun_since = first.map(ticks::unix_ms);
+            let listed = self.core.conversations(&identity.user, &identity.workspace, begun_since).await?;
             for place in listed {
+                if let Some(left) = place.left {
+                    self.discover(identity.user.as_str(), &place.id, left);
+                    continue;
+                }
                 let known = self.find(&place.id);
+                if let (Some(conversation), true) = (&known, place.facts.is_broadcast(self.rooms.broadcast_above())) {
+                    self.listen(conversation);
+                }
                 let is_in = known.is_some_and(|it| it.state.lock().cursor.has_user(identity.user.as_str()));
                 if is_in {
                     self.raise_head(&place.id, place.head);
@@ -65,7 +78,7 @@ impl Delivery {
         Ok(())
     }
 
-    async fn compare(self: &Arc<Self>, slice: &[Arc<Conversation>]) -> Result<(), CoreError> {
+    pub(super) async fn compare(self: &Arc<Self>, slice: &[Arc<Conversation>]) -> Result<(), CoreError> {
         let ids: Vec<ConversationId> = slice.iter().map(|conversation| conversation.id.clone()).collect();
         if ids.is_empty() {
             return Ok(());

@@ -1,12 +1,14 @@
 //! From an event that arrived to the sockets of those entitled to it.
 //!
 //! [`cursor`] and [`Entitlement`] decide and are pure; [`Conversation`] guards one cursor; [`Delivery`] holds them all.
-//! `attach` brings sessions in, `fetch` brings missing events, `heads` notices what was lost without a trace, `fanout` is
-//! where the cursor's decisions become frames.
+//! `attach` brings members' sessions in, `visit` those that only listen to a room, `broadcast` listens where events come by
+//! a room's channel, `fetch` brings missing events, `page` those that sessions missed who come (back), `heads` notices what
+//! was lost without a trace, `fanout` is where the cursor's decisions become frames.
 //!
 //! Locks are taken in this order: the map of conversations, a conversation, a session's places, a session's queue.
 
 mod attach;
+mod broadcast;
 mod conversation;
 pub mod cursor;
 mod encodings;
@@ -14,6 +16,8 @@ mod entitlement;
 mod fanout;
 mod fetch;
 mod heads;
+mod page;
+mod visit;
 
 use std::{
     collections::HashMap,
@@ -35,11 +39,13 @@ use cursor::Arrived;
 pub use entitlement::Entitlement;
 pub(crate) use fanout::Touched;
 use fanout::{Arrival, Fanout};
+pub(crate) use visit::{Asked, Visit, VisitNumber};
 
 use crate::{
     metrics::GatewayMetrics,
+    rooms::Rooms,
     session::{Form, Priority, Session, Sessions, stomp::Notice},
-    upstream::CoreApi,
+    upstream::{CoreApi, Lists},
 };
 
 /// All conversations with members here. Shared by everything that delivers.
@@ -48,11 +54,17 @@ pub(crate) struct Delivery {
     conversations: Mutex<HashMap<ConversationId, Arc<Conversation>>>,
     sessions: Arc<Sessions>,
     core: CoreApi,
+    /// The same for sessions on their way in.
+    core_for_arrivals: CoreApi,
+    lists: Arc<Lists>,
     metrics: Arc<GatewayMetrics>,
     /// Longest range worth fetching for one conversation.
     resume_limit: u64,
     /// A check of everything is asked for.
     check: tokio::sync::Notify,
+    /// A check of what comes by the channels of rooms is asked for.
+    check_rooms: tokio::sync::Notify,
+    rooms: Arc<Rooms>,
 }
 
 impl Delivery {
@@ -61,9 +73,23 @@ impl Delivery {
         core: CoreApi,
         metrics: Arc<GatewayMetrics>,
         resume_limit: u64,
+        rooms: Arc<Rooms>,
     ) -> Arc<Self> {
-        let (conversations, check) = (Mutex::default(), tokio::sync::Notify::new());
-        Arc::new(Self { conversations, sessions, core, metrics, resume_limit, check })
+        let (check, check_rooms) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+        let (conversations, core_for_arrivals) = (Mutex::default(), core.for_arrivals());
+        let lists = Lists::new(core_for_arrivals.clone());
+        Arc::new(Self {
+            conversations,
+            sessions,
+            core,
+            core_for_arrivals,
+            lists,
+            metrics,
+            resume_limit,
+            check,
+            check_rooms,
+            rooms,
+        })
     }
 
     /// An event of a conversation came in, in whatever order. Never waits. The caller settles `touched`.
@@ -81,6 +107,13 @@ impl Delivery {
                 touched.arrived(conversation, seq, recipients);
             }
             None => self.discover_all(recipients.iter(), id, seq),
+        }
+    }
+
+    /// An event said that its conversation goes by broadcast from now on.
+    pub(crate) fn goes_by_broadcast(self: &Arc<Self>, id: &ConversationId) {
+        if let Some(conversation) = self.find(id) {
+            self.listen(&conversation);
         }
     }
 
@@ -174,7 +207,8 @@ impl Delivery {
                 return None;
             }
             let pending = places.pending.iter().map(|(conversation, got)| (conversation.id.clone(), *got));
-            (places.joined.clone(), pending.collect::<Resume>())
+            // what was left is not to be told again to who comes back
+            (places.joined.clone(), places.left().cloned().chain(pending).collect::<Resume>())
         };
         for conversation in joined {
             if let Some(seq) = conversation.state.lock().cursor.position(session) {
@@ -186,12 +220,15 @@ impl Delivery {
 
     /// Takes a session out of everything. Returns where it stood; nothing is delivered to it any more.
     pub(crate) fn detach(&self, session: &Arc<Session>) -> Option<Resume> {
-        let (joined, pending, listed) = {
+        let (joined, pending, listed, left, visits) = {
             let mut places = session.places.lock();
             places.closed = true;
-            (std::mem::take(&mut places.joined), std::mem::take(&mut places.pending), places.listed)
+            let left: Vec<_> = places.left().cloned().collect();
+            let (joined, pending) = (std::mem::take(&mut places.joined), std::mem::take(&mut places.pending));
+            (joined, pending, places.listed, left, places.take_visits())
         };
-        let mut position: Resume = pending.iter().map(|(conversation, got)| (conversation.id.clone(), *got)).collect();
+        let pending_at = pending.iter().map(|(conversation, got)| (conversation.id.clone(), *got));
+        let mut position: Resume = left.into_iter().chain(pending_at).collect();
         for conversation in joined {
             if let Some(seq) = conversation.state.lock().cursor.leave(session) {
                 position.insert(conversation.id.clone(), seq);
@@ -200,6 +237,9 @@ impl Delivery {
         }
         for (conversation, _) in pending {
             self.forget_if_unused(conversation);
+        }
+        for visit in visits {
+            self.clear_visit(session, visit);
         }
         listed.then_some(position)
     }

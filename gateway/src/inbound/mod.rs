@@ -110,13 +110,25 @@ impl Inbound {
 
     fn entry(&self, entry: StreamEntry, touched: &mut Touched) {
         match entry {
-            StreamEntry::Event { conversation_id, seq, event_type, subject, recipients, payload, traceparent } => {
+            StreamEntry::Event {
+                conversation_id,
+                seq,
+                event_type,
+                subject,
+                recipients,
+                payload,
+                traceparent,
+                broadcast,
+            } => {
                 let event = Arrived { seq, event_type, subject, payload, trace: traceparent };
                 self.delivery.event(&conversation_id, event, &recipients, touched);
+                if broadcast {
+                    self.delivery.goes_by_broadcast(&conversation_id);
+                }
             }
             StreamEntry::Ephemeral { conversation_id, recipients, payload } => {
                 let priority = Priority::Ephemeral;
-                self.delivery.direct(&recipients, &payload, priority, Some(&conversation_id), touched);
+                self.delivery.direct(&recipients, &payload, priority, conversation_id.as_ref(), touched);
             }
             StreamEntry::Direct { recipients, payload } => {
                 self.delivery.direct(&recipients, &payload, Priority::Needed, None, touched);

@@ -20,17 +20,17 @@ use super::{
     reused,
     rewind::Rewind,
     sockjs,
-    target::{Accepted, Target, Way},
+    target::{Accepted, Entrance, Target, Way},
     upgrade::Refusal,
 };
 use crate::{
     conformance,
-    gateway::Shared,
     protocol::sockjs::{
         hixie76::{self, Challenge},
         route::Framing,
     },
     session::{Outlet, ticks},
+    shared::Shared,
 };
 
 /// An HTTP connection may rest this long between requests: longer than proxies and clients keep theirs, or they would
@@ -59,6 +59,15 @@ pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener, take: fn(
 
 /// Takes one connection; everything else happens in a task of its own.
 pub(crate) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    accept_at(shared, Entrance::Main, stream, peer);
+}
+
+/// The same on the port of user events.
+pub(crate) fn accept_listener(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    accept_at(shared, Entrance::UserEvents, stream, peer);
+}
+
+fn accept_at(shared: &Arc<Shared>, entrance: Entrance, stream: TcpStream, peer: SocketAddr) {
     let guest =
         if shared.accepts.lock().take(shared.options.accept_rate, ticks::now()) { shared.guests.enter() } else { None };
     let Some(guest) = guest else {
@@ -68,7 +77,7 @@ pub(crate) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) 
     };
     let shared = shared.clone();
     tokio::spawn(async move {
-        if let Err(error) = handshake(&shared, stream, peer, guest).await {
+        if let Err(error) = handshake(&shared, entrance, stream, peer, guest).await {
             tracing::debug!(%error, %peer, "connection ended before it was a session");
         }
     });
@@ -93,7 +102,13 @@ pub(super) fn prepare(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr, _guest: Guest) -> io::Result<()> {
+async fn handshake(
+    shared: &Arc<Shared>,
+    entrance: Entrance,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    _guest: Guest,
+) -> io::Result<()> {
     prepare(shared, &stream)?;
     let mut buffer = Vec::with_capacity(1024);
     let reading = read_head(&mut stream, &mut buffer);
@@ -102,7 +117,7 @@ async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the request head did not arrive in time")),
     };
     if let Head::Get { request, length } = head
-        && let Some(target) = Target::of(shared, &request)
+        && let Some(target) = Target::of(shared, entrance, &request)
     {
         let early = buffer.split_off(length);
         if let (Some(challenge), Way::SockJs(Framing::SockJs), Some(_)) = (request.challenge, target.way, &shared.rooms)
@@ -123,7 +138,7 @@ async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr
         };
     }
     let mut front = Bytes::from(buffer);
-    if let Some(rooms) = &shared.rooms {
+    if let (Some(rooms), Entrance::Main) = (&shared.rooms, entrance) {
         match conformance::serve_publisher(rooms, &mut stream, &front).await? {
             Some(other) => front = other,
             None => return Ok(()),
@@ -132,7 +147,7 @@ async fn handshake(shared: &Arc<Shared>, mut stream: TcpStream, peer: SocketAddr
     // a response that streams has no other deadline: heartbeats that nobody acknowledges end it
     let limit = u32::try_from(shared.options.write_timeout.as_millis()).unwrap_or(u32::MAX);
     rustix::net::sockopt::set_tcp_user_timeout(&stream, limit)?;
-    http(shared, Rewind::new(front, stream), peer).await
+    http(shared, entrance, Rewind::new(front, stream), peer).await
 }
 
 /// Conformance mode: SockJS over the WebSocket of 2010.
@@ -164,11 +179,11 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<H
     }
 }
 
-async fn http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) -> io::Result<()> {
+async fn http(shared: &Arc<Shared>, entrance: Entrance, stream: Rewind, peer: SocketAddr) -> io::Result<()> {
     let serving = shared.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let shared = serving.clone();
-        async move { Ok::<_, Infallible>(reused::serve(&shared, peer, request).await) }
+        async move { Ok::<_, Infallible>(reused::serve(&shared, entrance, peer, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -25,14 +25,20 @@ pub(super) struct Begun {
 }
 
 pub(super) fn begin(request: &Request, origins: &Origins) -> Result<Begun, Refusal> {
-    if !origins.allow(request.origin.as_deref(), request.host.as_deref()) {
-        return Err(Refusal::of(Problem::new(Code::OriginRefused, "pages of this origin may not connect")));
-    }
+    let (answer, begins_with) = answer(request, origins)?;
     let resume = match request.last_event_id.as_deref().filter(|id| !id.is_empty()) {
         Some(id) => position::decode(id)
             .map_err(|invalid| Refusal::of(Problem::new(Code::BadRequest, format!("Last-Event-ID: {invalid}"))))?,
         None => position::Resume::default(),
     };
+    Ok(Begun { answer, begins_with, connect: Connect { token: None, resume } })
+}
+
+/// The answer that begins a stream of whatever events, and the stream's first text.
+pub(super) fn answer(request: &Request, origins: &Origins) -> Result<(Answer, String), Refusal> {
+    if !origins.allow(request.origin.as_deref(), request.host.as_deref()) {
+        return Err(Refusal::of(Problem::new(Code::OriginRefused, "pages of this origin may not connect")));
+    }
     // the stream ends with the connection: no length, no chunks
     let mut headers: Vec<_> = [
         ("Content-Type", "text/event-stream"),
@@ -47,10 +53,9 @@ pub(super) fn begin(request: &Request, origins: &Origins) -> Result<Begun, Refus
         headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
         headers.push(("Vary", "Origin".to_owned()));
     }
-    let answer = Answer { status: StatusCode::OK, headers };
     // spread, so that those cut off together do not come back together
     let begins_with = format!("retry: {}\n\n", rand::random_range(1000..4000));
-    Ok(Begun { answer, begins_with, connect: Connect { token: None, resume } })
+    Ok((Answer { status: StatusCode::OK, headers }, begins_with))
 }
 
 #[cfg(test)]

@@ -14,18 +14,18 @@ use super::{
     Origins,
     guests::Fetcher,
     head,
-    opening::{self, Caller, Purpose},
+    opening::{self, Beginning, Caller, Purpose},
     sockjs::{self, Departure, Opening, Settings, Taken},
 };
 use crate::{
     Options, conformance,
-    gateway::Shared,
     protocol::sockjs::{
         frames::{Close, Message},
         iframe::{BadClientUrl, CLIENT_URL, Page},
         route::{Base, Framing},
     },
     session::{Carrier, Form, Outlet, Session, Took},
+    shared::Shared,
 };
 
 /// Where SockJS is served, and how.
@@ -105,7 +105,8 @@ impl sockjs::Service for Service {
 pub(super) async fn open(shared: &Arc<Shared>, purpose: &Purpose, caller: &Caller<'_>) -> Result<Fetched, Problem> {
     let admission = opening::admit(shared, purpose, caller).await?;
     let form = Form { dialect: purpose.sockjs_dialect(), carrier: Carrier::Fetched };
-    let session = opening::start(shared, purpose, form, Outlet::Fetched(Box::default()), Vec::new(), admission, None);
+    let session =
+        opening::start(shared, purpose, form, Outlet::Fetched(Box::default()), admission, Beginning::default());
     Ok(Fetched { session, _fetcher: shared.guests.bring() })
 }
 

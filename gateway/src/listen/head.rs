@@ -22,6 +22,9 @@ pub(super) enum Head {
 pub(super) struct Request {
     /// Without the query.
     pub(super) path: String,
+    pub(super) query: String,
+    /// An event stream is what is wanted.
+    pub(super) wants_events: bool,
     /// An upgrade to WebSocket is asked for.
     pub(super) upgrade: bool,
     pub(super) host: Option<String>,
@@ -44,7 +47,7 @@ impl Request {
     /// `target`: path and query.
     pub(super) fn read<'a>(target: &str, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut found = Self { path: path.to_owned(), ..Self::default() };
+        let mut found = Self { path: path.to_owned(), query: query.to_owned(), ..Self::default() };
         let (mut upgrade, mut connection) = (false, false);
         let (mut key1, mut key2) = (None, None);
         for (name, value) in headers {
@@ -69,6 +72,10 @@ impl Request {
                         Some(before) => format!("{before},{value}"),
                         None => value.to_owned(),
                     });
+                }
+                "accept" => {
+                    let kinds = value.split(',').filter_map(|kind| kind.split(';').next());
+                    found.wants_events |= kinds.map(str::trim).any(|kind| kind == "text/event-stream");
                 }
                 "last-event-id" => found.last_event_id = Some(value.to_owned()),
                 "sec-websocket-extensions" => found.extensions.push(value.to_owned()),
@@ -102,7 +109,7 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
 }
 
 /// The token of an `Authorization` header.
-pub(super) fn bearer(authorization: &str) -> Option<&str> {
+pub(crate) fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

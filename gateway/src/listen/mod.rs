@@ -8,7 +8,7 @@ mod addresses;
 mod event_stream;
 mod fetched;
 mod guests;
-mod head;
+pub(crate) mod head;
 mod opening;
 mod origins;
 pub(crate) mod plain;
@@ -19,7 +19,7 @@ mod target;
 mod upgrade;
 pub mod web;
 
-pub(crate) use accept::{accept, serve};
+pub(crate) use accept::{accept, accept_listener, serve};
 pub(crate) use addresses::{Addresses, Place};
 pub(crate) use fetched::SockJs;
 pub(crate) use guests::Guests;

@@ -11,12 +11,13 @@ use chatcluster_service::tokens::Claims;
 use super::addresses::{Place, client_address};
 use crate::{
     conformance::{self, Service},
-    gateway::Shared,
     session::{
         Dialect, Form, Outlet, Session,
         connection::{Connection, First},
         ticks,
     },
+    shared::Shared,
+    user_events::{Seat, UserEvents},
 };
 
 /// What a session is for.
@@ -25,6 +26,8 @@ pub(crate) enum Purpose {
     /// A session of the platform.
     Platform,
     Conformance(Service),
+    /// Somebody listens to user events.
+    UserEvents,
 }
 
 impl Purpose {
@@ -33,6 +36,7 @@ impl Purpose {
         match self {
             Self::Platform => Dialect::Stomp,
             Self::Conformance(service) => service.dialect(),
+            Self::UserEvents => Dialect::UserEvents,
         }
     }
 }
@@ -62,7 +66,8 @@ pub(super) async fn admit(shared: &Shared, purpose: &Purpose, caller: &Caller<'_
         return Err(Problem::new(Code::TooManyConnections, "this address has too many connections here"));
     };
     let claims = match purpose {
-        Purpose::Platform => identify(shared, caller).await?,
+        Purpose::UserEvents if shared.options.user_events_open => None,
+        Purpose::Platform | Purpose::UserEvents => identify(shared, caller).await?,
         Purpose::Conformance(_) => None,
     };
     Ok(Admission { claims, place: shared.knows_addresses().then_some(place) })
@@ -76,18 +81,28 @@ async fn identify(shared: &Shared, caller: &Caller<'_>) -> Result<Option<Claims>
     }
 }
 
-/// Makes a session and gives it a task of its own: small, and without the handshake's state. `early`: bytes that came with
-/// the request. `first`: what it does before it hears anything.
+/// What a session begins with.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// Bytes that came with the request.
+    pub(super) early: Vec<u8>,
+    /// What it does before it hears anything.
+    pub(super) first: Option<First>,
+    /// Its place among those who listen to user events.
+    pub(super) seat: Option<Seat>,
+}
+
+/// Makes a session and gives it a task of its own: small, and without the handshake's state.
 pub(super) fn start(
     shared: &Arc<Shared>,
     purpose: &Purpose,
     form: Form,
     outlet: Outlet,
-    early: Vec<u8>,
     admission: Admission,
-    mut first: Option<First>,
+    beginning: Beginning,
 ) -> Arc<Session> {
     let Admission { claims, place } = admission;
+    let Beginning { early, mut first, seat } = beginning;
     let key = shared.sessions.next_key();
     let session = Arc::new(Session::new(key, outlet, form, place, shared.common.clone()));
     shared.metrics.opened.inc();
@@ -107,6 +122,9 @@ pub(super) fn start(
                 Ok(its_first) => first = its_first,
                 Err(reason) => session.close(reason),
             }
+        }
+        if let Some(seat) = seat {
+            UserEvents::begin(shared, &session, seat, claims.as_ref());
         }
         shared.wheel.look(&session, ticks::now());
     }

@@ -10,16 +10,16 @@ use tokio::{
 
 use super::{
     accept::prepare,
-    opening::{self, Caller, Purpose},
+    opening::{self, Beginning, Caller, Purpose},
 };
 use crate::{
     conformance::Service,
-    gateway::Shared,
     protocol::stomp::{
         Version,
         encoder::{self, ErrorFrame},
     },
     session::{Carrier, Dialect, Form, Outlet, ticks},
+    shared::Shared,
 };
 
 /// Binds the port at once, so that a start with an address that is taken fails.
@@ -59,7 +59,7 @@ async fn begin(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Res
         Err(problem) => return Err((stream, problem)),
     };
     let form = Form { dialect, carrier: Carrier::Tcp };
-    opening::start(shared, &purpose, form, Outlet::Socket(stream), Vec::new(), admission, None);
+    opening::start(shared, &purpose, form, Outlet::Socket(stream), admission, Beginning::default());
     Ok(())
 }
 

@@ -25,28 +25,37 @@ use super::{
     guests::Fetcher,
     head,
     rewind::Rewind,
-    target::{Accepted, Opens, Target, Way},
+    target::{Accepted, Entrance, Opens, Target, Way},
     upgrade::Answer,
 };
 use crate::{
-    gateway::Shared,
     session::{Outlet, Session, Took},
+    shared::Shared,
 };
 
 /// Most bytes of an event stream that are taken at once.
 const MAX_TAKEN: usize = 64 * 1024;
 
-pub(super) async fn serve(shared: &Arc<Shared>, peer: SocketAddr, mut request: Request<Incoming>) -> Response {
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    entrance: Entrance,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Response {
     if request.method() == Method::GET && request.version() == Version::HTTP_11 {
         let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let head = head::Request::read(target, headers);
-        if let Some(target) = Target::of(shared, &head) {
+        if let Some(target) = Target::of(shared, entrance, &head) {
             return open(shared, target, &head, peer, hyper::upgrade::on(&mut request)).await;
         }
     }
     request.extensions_mut().insert(ConnectInfo(peer));
-    match shared.web.clone().oneshot(request).await {
+    let web = match entrance {
+        Entrance::Main => &shared.web,
+        Entrance::UserEvents => &shared.user_events_web,
+    };
+    match web.clone().oneshot(request).await {
         Ok(response) => response,
         Err(impossible) => match impossible {},
     }

@@ -9,18 +9,19 @@ use chatcluster_contracts::{
 
 use super::{
     event_stream, head,
-    opening::{self, Admission, Caller, Purpose},
+    opening::{self, Admission, Beginning, Caller, Purpose},
     upgrade::{self, Answer, Handshake, Refusal, Spoken},
 };
 use crate::{
     conformance::Service,
-    gateway::Shared,
     protocol::{
         native,
         sockjs::route::{Framing, VERSIONS},
         stomp, websocket,
     },
     session::{Carrier, Dialect, Form, Outlet, Session, connection::First},
+    shared::Shared,
+    user_events::{Seat, Wanted},
 };
 
 /// Subprotocols of the platform, the preferred one first.
@@ -33,6 +34,20 @@ pub(super) struct Target {
     pub(super) way: Way,
 }
 
+/// Which of the gateway's ports a connection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    Main,
+    UserEvents,
+}
+
+impl Entrance {
+    /// Does the path lead to user events here?
+    fn has_user_events(self, path: &str) -> bool {
+        path == "/user-events" || (self == Self::UserEvents && path == "/ws")
+    }
+}
+
 /// How a session's connection is spoken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -42,8 +57,15 @@ pub(super) enum Way {
 }
 
 impl Target {
-    pub(super) fn of(shared: &Shared, request: &head::Request) -> Option<Self> {
+    pub(super) fn of(shared: &Shared, entrance: Entrance, request: &head::Request) -> Option<Self> {
         let path = request.path.as_str();
+        if shared.rooms.is_none() && entrance.has_user_events(path) && (request.upgrade || request.wants_events) {
+            let way = if request.upgrade { Way::WebSocket } else { Way::EventStream };
+            return Some(Self { purpose: Purpose::UserEvents, way });
+        }
+        if entrance == Entrance::UserEvents {
+            return None;
+        }
         if request.upgrade
             && let Some((purpose, framing)) = shared.sockjs.upgrade(path)
         {
@@ -64,6 +86,7 @@ impl Target {
             Purpose::Platform if self.way == Way::WebSocket => &PROTOCOLS,
             Purpose::Platform | Purpose::Conformance(Service::Broker) => &stomp::SUBPROTOCOLS,
             Purpose::Conformance(_) => &[native::SUBPROTOCOL],
+            Purpose::UserEvents => &[],
         }
     }
 
@@ -73,6 +96,7 @@ impl Target {
             Purpose::Platform if protocol.is_some_and(|name| stomp::SUBPROTOCOLS.contains(&name)) => Dialect::Stomp,
             Purpose::Platform => Dialect::Native,
             Purpose::Conformance(service) => service.dialect(),
+            Purpose::UserEvents => Dialect::UserEvents,
         }
     }
 
@@ -83,9 +107,20 @@ impl Target {
         request: &head::Request,
         peer: SocketAddr,
     ) -> Result<Accepted, Refusal> {
+        let wanted = match &self.purpose {
+            Purpose::UserEvents => {
+                let wanted = Wanted::read(&request.query, request.last_event_id.as_deref());
+                Some(wanted.map_err(Refusal::of)?)
+            }
+            _ => None,
+        };
         let (origins, deflate) = (&shared.origins, shared.options.permessage_deflate);
         let no_connect = |answer, form| (answer, String::new(), form, None);
         let (answer, begins_with, form, connect) = match self.way {
+            Way::EventStream if wanted.is_some() => {
+                let (answer, begins_with) = event_stream::answer(request, origins)?;
+                (answer, begins_with, Form { dialect: self.dialect(None), carrier: Carrier::EventStream }, None)
+            }
             Way::EventStream => {
                 let event_stream::Begun { answer, begins_with, connect } = event_stream::begin(request, origins)?;
                 let form = Form { dialect: self.dialect(None), carrier: Carrier::EventStream };
@@ -114,7 +149,14 @@ impl Target {
             let problem = Problem::new(Code::Unauthenticated, "an Authorization header or a ticket is needed");
             return Err(Refusal::of(problem));
         }
-        let opens = Opens { purpose: self.purpose, form, connect, admission };
+        let seat = match wanted {
+            Some(wanted) => {
+                let entering = shared.user_events.enter(wanted, admission.claims.as_ref());
+                Some(entering.await.map_err(Refusal::of)?)
+            }
+            None => None,
+        };
+        let opens = Opens { purpose: self.purpose, form, connect, admission, seat };
         Ok(Accepted { answer, begins_with, opens })
     }
 }
@@ -134,12 +176,15 @@ pub(super) struct Opens {
     /// What it connects with by itself.
     connect: Option<Connect>,
     admission: Admission,
+    /// Its place among those who listen to user events.
+    seat: Option<Seat>,
 }
 
 impl Opens {
     /// `early`: bytes that came with the request.
     pub(super) fn start(self, shared: &Arc<Shared>, outlet: Outlet, early: Vec<u8>) -> Arc<Session> {
-        let Self { purpose, form, connect, admission } = self;
-        opening::start(shared, &purpose, form, outlet, early, admission, connect.map(First::Connect))
+        let Self { purpose, form, connect, admission, seat } = self;
+        let beginning = Beginning { early, first: connect.map(First::Connect), seat };
+        opening::start(shared, &purpose, form, outlet, admission, beginning)
     }
 }

@@ -104,6 +104,7 @@ impl Refusal {
                 headers.push(("Upgrade", "websocket".to_owned()));
                 headers.push(("Sec-WebSocket-Version", websocket::VERSION.to_owned()));
             }
+            429 if self.problem.code == Code::RateLimited => headers.push(("Retry-After", "1".to_owned())),
             401 => headers.push(("WWW-Authenticate", "Bearer".to_owned())),
             // spread, so that those refused together do not come back together
             503 => headers.push(("Retry-After", rand::random_range(1..=8).to_string())),

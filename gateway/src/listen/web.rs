@@ -21,7 +21,7 @@ pub(super) fn problem_json(status: u16, problem: &Problem) -> String {
     .to_string()
 }
 
-pub(super) fn problem(status: StatusCode, problem: &Problem) -> Response {
+pub(crate) fn problem(status: StatusCode, problem: &Problem) -> Response {
     let body = problem_json(status.as_u16(), problem);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
 }
@@ -38,9 +38,9 @@ pub fn with_problems(router: Router) -> Router {
         })
 }
 
-/// Adds the answer for `/ws` without an upgrade.
-pub(crate) fn with_upgrade_hint(router: Router) -> Router {
-    router.route("/ws", any(upgrade_required))
+/// Adds the answer for a path that is asked for without an upgrade.
+pub(crate) fn with_upgrade_hint(router: Router, path: &str) -> Router {
+    router.route(path, any(upgrade_required))
 }
 
 async fn upgrade_required(method: axum::http::Method) -> Response {

@@ -39,6 +39,8 @@ pub(super) async fn hold(presence: &Presence, delivery: &Delivery) {
     let mut epoch: Option<String> = None;
     // entries are missing and could not be written again yet
     let mut missing = false;
+    // those of the round that are still to be kept
+    let mut round = Vec::new();
     take(presence).await;
     loop {
         let started = Instant::now();
@@ -62,6 +64,12 @@ pub(super) async fn hold(presence: &Presence, delivery: &Delivery) {
                             delivery.check_everything();
                         }
                         Err(error) => tracing::warn!(%error, "connections not written again yet"),
+                    }
+                } else {
+                    match tokio::time::timeout(EVERY, presence.keep_some(&mut round)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::warn!(%error, "connections not kept yet"),
+                        Err(_) => tracing::warn!("connections not kept yet: no answer"),
                     }
                 }
             }

@@ -4,11 +4,14 @@
 mod lease;
 mod reports;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
 
 use chatcluster_contracts::ids::{BootId, ConnectionId, Node};
 use chatcluster_service::health::Dependency;
-use chatcluster_transport::gateway_streams::{GatewayStreams, Registration, Registry};
+use chatcluster_transport::gateway_streams::{GatewayStreams, Registration, Registry, StreamError};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -21,6 +24,9 @@ use reports::Reports;
 
 /// Connections per call: many that come at once share a round trip.
 const BATCH: usize = 512;
+
+/// Connections kept with one renewal of the lease: a million has its turn within twenty minutes.
+const KEPT_AT_ONCE: usize = 2_048;
 
 /// Who this gateway is.
 #[derive(Debug, Clone)]
@@ -187,13 +193,51 @@ impl Presence {
 
     /// Registers every connection again: the registry lost them, or others took this gateway for gone.
     async fn register_all(&self) -> Result<usize, chatcluster_transport::gateway_streams::StreamError> {
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("registry-stays-lost") {
+            return Ok(0);
+        }
         let sessions = self.sessions.all();
-        let live = sessions.iter().filter(|session| !session.is_over());
+        let ours = sessions.iter().filter(|session| session.form().dialect.is_the_platforms());
+        let live = ours.filter(|session| !session.is_over());
         let all: Vec<Registration> = live.filter_map(|session| self.registration(session)).collect();
         for batch in all.chunks(BATCH) {
             self.registry.register(batch).await?;
         }
         Ok(all.len())
+    }
+
+    /// Says of some connections that they are here still, in rounds: each in its turn, long before its entry ends by
+    /// itself. Those whose entries are missing, whoever removed them, are written again.
+    async fn keep_some(&self, round: &mut Vec<Weak<Session>>) -> Result<(), StreamError> {
+        #[cfg(feature = "plants")]
+        if chatcluster_service::plants::planted("registry-stays-lost") {
+            return Ok(());
+        }
+        if round.is_empty() {
+            let sessions = self.sessions.all();
+            let ours = sessions.iter().filter(|session| session.form().dialect.is_the_platforms());
+            round.extend(ours.map(Arc::downgrade));
+        }
+        let turn = round.split_off(round.len().saturating_sub(KEPT_AT_ONCE));
+        let live = turn.iter().filter_map(Weak::upgrade);
+        // before that it is in the queue, to be registered
+        let live = live.filter(|session| session.live.load(Ordering::Acquire) && !session.is_over());
+        let kept: Vec<_> = live.filter_map(|session| Some((self.registration(&session)?, session))).collect();
+        let registrations: Vec<Registration> = kept.iter().map(|(registration, _)| registration.clone()).collect();
+        let there = self.registry.keep(&registrations).await?;
+        let missing: Vec<_> = kept.into_iter().zip(there).filter(|(_, there)| !there).map(|(it, _)| it).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(connections = missing.len(), "registry lost connections of ours: written again");
+        let registrations: Vec<Registration> = missing.iter().map(|(registration, _)| registration.clone()).collect();
+        self.registry.register(&registrations).await?;
+        for (_, session) in missing.iter().filter(|(_, session)| session.is_over()) {
+            // it ended while it was written
+            self.unregister(session);
+        }
+        Ok(())
     }
 
     /// Waits until the lease is held for the first time: from then on the own stream is nobody else's.

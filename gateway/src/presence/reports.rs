@@ -110,7 +110,8 @@ impl Reports {
         let mut added: Vec<rpc::Connection> = Vec::new();
         if changes.all {
             let sessions = self.sessions.all();
-            let live = sessions.iter().filter(|session| !session.is_over());
+            let ours = sessions.iter().filter(|session| session.form().dialect.is_the_platforms());
+            let live = ours.filter(|session| !session.is_over());
             added.extend(live.filter_map(|session| self.connection(session)));
         } else if !changes.added.is_empty() {
             for registration in &changes.added {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use chatcluster_contracts::{
-    frame::{ClientFrame, Receipt, Refused, Send, ServerFrame, Typing},
-    ids::{ClientMsgId, UserId},
+    frame::{ClientFrame, Join, Receipt, Refused, Send, ServerFrame, Typing},
+    ids::{ClientMsgId, ConversationId, UserId},
     problem::{Code, Problem},
     record::TypingRecord,
     rpc::CreateMessageRequest,
@@ -24,7 +24,11 @@ use super::{
     rate::TokenBucket,
     ticks::{self, Tick},
 };
-use crate::{delivery::Delivery, gateway::Shared, upstream::sends::NewSend};
+use crate::{
+    delivery::{Asked, Delivery},
+    shared::Shared,
+    upstream::sends::NewSend,
+};
 
 /// A user's typing in one conversation is passed on at most this often.
 const TYPING_EVERY: Tick = 10;
@@ -72,9 +76,8 @@ pub(super) fn perform(shared: &Shared, session: &Arc<Session>, memory: &mut Memo
     let (problem, client_msg_id) = match frame {
         ClientFrame::Ping => return session.say(&ServerFrame::Pong),
         ClientFrame::Connect(_) => (Problem::new(Code::AlreadyConnected, "this session is connected already"), None),
-        ClientFrame::Join { .. } | ClientFrame::Leave { .. } => {
-            (Problem::new(Code::UnknownType, "this gateway does not serve rooms"), None)
-        }
+        ClientFrame::Join(frame) => return join(shared, session, memory, frame),
+        ClientFrame::Leave { room_id } => return leave(shared, session, &room_id),
         other => {
             let Some(identity) = session.identity() else {
                 let problem = Problem::new(Code::NotConnected, "the first frame must be CONNECT");
@@ -213,6 +216,43 @@ fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory
         }
         asking.store(false, Ordering::Relaxed);
     });
+}
+
+fn refuse_room(shared: &Shared, session: &Session, problem: &Problem, room: &ConversationId) {
+    shared.metrics.refused_frames.inc();
+    session.say(&ServerFrame::room_error(problem, room));
+}
+
+/// Whoever may listen is answered by JOINED, everybody else by ERROR.
+fn join(shared: &Shared, session: &Arc<Session>, memory: &mut Memory, frame: Join) {
+    let asked = Asked::from(frame);
+    // core is asked about the room
+    let begun = if session.identity().is_some() {
+        memory.admits(shared).and_then(|()| Delivery::begin_visit(session, &asked.id))
+    } else {
+        Err(Problem::new(Code::NotConnected, "the first frame must be CONNECT"))
+    };
+    let visit = match begun {
+        Ok(visit) => visit,
+        Err(problem) => return refuse_room(shared, session, &problem, &asked.id),
+    };
+    let (delivery, metrics, session) = (shared.delivery.clone(), shared.metrics.clone(), session.clone());
+    tokio::spawn(async move {
+        let room = asked.id.clone();
+        if let Err(problem) = delivery.visit(&session, visit, asked).await {
+            metrics.refused_frames.inc();
+            session.say(&ServerFrame::room_error(&problem, &room));
+        }
+    });
+}
+
+fn leave(shared: &Shared, session: &Arc<Session>, room_id: &ConversationId) {
+    if shared.delivery.leave_room(session, room_id) {
+        session.say(&ServerFrame::Left { room_id });
+    } else {
+        let problem = Problem::new(Code::NotFound, "this session has not joined the room");
+        refuse_room(shared, session, &problem, room_id);
+    }
 }
 
 fn acknowledge(shared: &Shared, session: &Arc<Session>, identity: &Identity, receipt: Receipt) -> Result<(), Problem> {

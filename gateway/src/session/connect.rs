@@ -14,7 +14,7 @@ use chatcluster_service::tokens::Claims;
 use super::{Identity, Session, commands::refuse, ticks};
 use crate::{
     delivery::{Delivery, Placed},
-    gateway::Shared,
+    shared::Shared,
     upstream::Backoff,
 };
 
@@ -52,13 +52,15 @@ pub(super) async fn sign_in(
     };
     let expires = ticks::at_unix(claims.expires_at);
     let workspace = shared.workspaces.same(claims.workspace_id);
-    let identity = Identity { user: claims.user_id, workspace, expires };
+    let identity = Identity { user: claims.user_id, workspace, expires, login: claims.login };
     // before anybody can find the session: what is committed from now on is noted for it
     Delivery::begin_attach(session);
     if session.identify(identity).is_err() || !shared.sessions.identified(session, shared.options.max_user_connections)
     {
         return Err(Problem::new(Code::TooManyConnections, "this user has too many connections here"));
     }
+    // it may have ended after the token was looked at, and before the session could be found
+    shared.revocations.check(claims.login)?;
     shared.wheel.look(session, ticks::now());
     Ok(())
 }
@@ -68,6 +70,7 @@ pub(super) fn turned_away(problem: &Problem) -> CloseReason {
     match problem.code {
         Code::Unavailable => CloseReason::TryAgainLater,
         Code::TooManyConnections => CloseReason::TooManyConnections,
+        Code::TokenRevoked => CloseReason::TokenRevoked,
         _ => CloseReason::Unauthenticated,
     }
 }
@@ -85,7 +88,7 @@ async fn bring_up(shared: &Arc<Shared>, session: &Arc<Session>, resume: Resume) 
         #[cfg(feature = "plants")]
         if chatcluster_service::plants::planted("heads-before-registering") {
             let placed = list(shared, session, &resume, |_| true).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
             return shared.presence.register(session).await.then_some(placed);
         }
         if shared.presence.register(session).await { list(shared, session, &resume, |_| true).await } else { None }

@@ -32,11 +32,11 @@ use super::{
 };
 use crate::{
     delivery::Delivery,
-    gateway::Shared,
     protocol::{
         sockjs,
         websocket::{self, Decoder, Incoming, Violation},
     },
+    shared::Shared,
 };
 
 /// Bytes read at a time.

@@ -14,6 +14,8 @@ pub(crate) enum Dialect {
     Native,
     /// STOMP, to the platform.
     Stomp,
+    /// User events: payloads as they are; what the client says counts for nothing.
+    UserEvents,
     /// Conformance mode: STOMP, to a plain broker.
     Broker,
     /// Conformance mode: payloads as they are.
@@ -44,7 +46,7 @@ pub(crate) struct Form {
 impl Form {
     /// Does each message name the position after it?
     pub(crate) const fn names_positions(self) -> bool {
-        matches!(self.carrier, Carrier::EventStream) || matches!(self.dialect, Dialect::Stomp)
+        matches!((self.dialect, self.carrier), (Dialect::Native, Carrier::EventStream) | (Dialect::Stomp, _))
     }
 
     /// What a frame of the platform's own is for this client; `None`: nothing.
@@ -56,7 +58,7 @@ impl Form {
             }
             (Dialect::Native, frame) => Some(self.carrier.text(&frame.to_json())),
             // who speaks STOMP is told in its own way
-            (Dialect::Stomp | Dialect::Broker | Dialect::Bare | Dialect::Echo | Dialect::Farewell, _) => None,
+            (_, _) => None,
         }
     }
 
@@ -87,6 +89,9 @@ impl Form {
     }
 }
 
+/// Longest message of those who only listen, in bytes.
+const LISTENERS_SAY: usize = 4096;
+
 /// What clients may send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MessageLimits {
@@ -99,13 +104,15 @@ pub(crate) struct MessageLimits {
 impl MessageLimits {
     pub(crate) fn of(self, form: Form) -> Limits {
         let max_message = match form.dialect {
+            Dialect::UserEvents => self.max_message.min(LISTENERS_SAY),
             Dialect::Echo | Dialect::Broker => self.max_conformance,
             _ => self.max_message,
         };
         Limits {
             // a JSON string is longer than what it says
             max_message: if form.carrier == Carrier::SockJs { 2 * max_message } else { max_message },
-            binary: (form.dialect == Dialect::Echo || form.dialect.is_stomp()) && form.carrier != Carrier::SockJs,
+            binary: (matches!(form.dialect, Dialect::Echo | Dialect::UserEvents) || form.dialect.is_stomp())
+                && form.carrier != Carrier::SockJs,
             deflate: matches!(form.carrier, Carrier::WebSocket { deflate: Some(_) }),
         }
     }

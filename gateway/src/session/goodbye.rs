@@ -6,8 +6,8 @@ use chatcluster_contracts::{close::CloseReason, frame::ServerFrame, position};
 
 use super::{Dialect, Session, connection::SCRATCH};
 use crate::{
-    gateway::Shared,
     protocol::websocket::{Decoder, Incoming, Limits},
+    shared::Shared,
 };
 
 /// Time for the last frames to go out, and then for the peer to hang up.
@@ -37,6 +37,9 @@ pub(super) async fn finish(shared: Arc<Shared>, session: Arc<Session>, mut decod
     shared.sessions.retire(&session);
     if session.form().dialect.is_the_platforms() {
         shared.presence.unregister(&session);
+    }
+    if session.form().dialect == Dialect::UserEvents {
+        shared.user_events.leave(&session);
     }
     if let (Dialect::Broker, Some(broker)) = (session.form().dialect, &shared.broker) {
         broker.leave(&session);

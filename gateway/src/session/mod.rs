@@ -40,6 +40,7 @@ use std::{
 use chatcluster_contracts::{
     close::CloseReason,
     ids::{ConversationId, UserId, WorkspaceId},
+    revocation::LoginId,
 };
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -52,7 +53,7 @@ pub(crate) use form::{Dialect, Form, MessageLimits};
 pub(crate) use outbox::Priority;
 use outbox::{Life, Outbox};
 pub(crate) use outlet::Outlet;
-pub(crate) use places::Places;
+pub(crate) use places::{Noted, Places};
 pub(crate) use positions::Positions;
 pub(crate) use quota::{Exceeded, Quota};
 pub(crate) use registry::Sessions;
@@ -72,6 +73,8 @@ pub(crate) struct Identity {
     pub(crate) user: UserId,
     pub(crate) workspace: WorkspaceId,
     pub(crate) expires: Tick,
+    /// With which it ends too.
+    pub(crate) login: Option<LoginId>,
 }
 
 /// What all sessions share.
@@ -264,6 +267,11 @@ impl Session {
     /// Does the client want what happens in the conversation? Who speaks STOMP says so by its subscriptions.
     pub(crate) fn covers(&self, conversation: &ConversationId) -> bool {
         self.stomp().is_none_or(|stomp| stomp.covers(conversation))
+    }
+
+    /// Does the client want to see what happens in a room that it visits?
+    pub(crate) fn shows_room(&self, room: &ConversationId) -> bool {
+        self.stomp().is_none_or(|stomp| stomp.shows_room(room))
     }
 
     /// Something that the client asked for may be complete.

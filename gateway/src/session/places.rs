@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use chatcluster_contracts::{ids::ConversationId, seq::Seq};
 
-use crate::delivery::Conversation;
+use crate::{
+    delivery::{Conversation, Visit, VisitNumber},
+    rooms::Seat,
+};
+
+/// Conversations remembered that a session is not in any more.
+const MAX_LEFT: usize = 64;
 
 /// Guarded by the session; taken after a conversation's lock, never before it.
 #[derive(Debug, Default)]
@@ -19,14 +25,91 @@ pub(crate) struct Places {
     pub(crate) joined: Vec<Arc<Conversation>>,
     /// On their way in: served so far up to this seq.
     pub(crate) pending: Vec<(Arc<Conversation>, Seq)>,
-    /// Heard of while attaching, with the highest seq: to be looked at again.
-    noted: Vec<(ConversationId, Seq)>,
+    /// Heard of while attaching: to be looked at again.
+    noted: Vec<Noted>,
+    /// Conversations that the session is not in, or was not when it came, and of which it has everything up to this seq.
+    #[expect(clippy::box_collection, reason = "eight bytes for those who never left anything")]
+    left: Option<Box<Vec<(ConversationId, Seq)>>>,
+    /// Rooms that the session visits, or is about to.
+    #[expect(clippy::box_collection, reason = "eight bytes for those who visit none")]
+    visits: Option<Box<Vec<Visit>>>,
+}
+
+/// Events of a conversation that a session was busy with.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) id: ConversationId,
+    pub(crate) lowest: Seq,
+    pub(crate) highest: Seq,
 }
 
 impl Places {
     /// Is somebody bringing the session into this conversation right now, or about to?
     pub(crate) fn is_busy_with(&self, id: &ConversationId) -> bool {
+        self.is_attaching_to(id) || self.visit(id).is_some_and(|visit| !visit.is_settled)
+    }
+
+    /// The same, as a member's.
+    pub(crate) fn is_attaching_to(&self, id: &ConversationId) -> bool {
         self.attaching || self.is_pending(id)
+    }
+
+    pub(crate) fn visits(&self) -> impl Iterator<Item = &Visit> {
+        self.visits.iter().flat_map(|visits| visits.iter())
+    }
+
+    pub(crate) fn visit(&self, id: &ConversationId) -> Option<&Visit> {
+        self.visits().find(|visit| visit.id == *id)
+    }
+
+    /// Does this visit still last? Another one of the same room may have begun.
+    pub(crate) fn is_on(&self, id: &ConversationId, visit: VisitNumber) -> bool {
+        self.visit(id).is_some_and(|own| own.number == visit)
+    }
+
+    fn visit_mut(&mut self, id: &ConversationId, visit: VisitNumber) -> Option<&mut Visit> {
+        let mut visits = self.visits.iter_mut().flat_map(|visits| visits.iter_mut());
+        visits.find(|own| own.id == *id && own.number == visit)
+    }
+
+    /// False: there are `most` already.
+    pub(crate) fn add_visit(&mut self, visit: Visit, most: usize) -> bool {
+        let visits = self.visits.get_or_insert_default();
+        let has_room = visits.len() < most;
+        if has_room {
+            visits.push(visit);
+        }
+        has_room
+    }
+
+    /// A visit has what it needs. False: it is over.
+    pub(crate) fn keep_visit(
+        &mut self,
+        id: &ConversationId,
+        visit: VisitNumber,
+        seat: Seat,
+        room: Option<Arc<Conversation>>,
+    ) -> bool {
+        self.visit_mut(id, visit).map(|visit| visit.keep(seat, room)).is_some()
+    }
+
+    /// A visit is where it wanted to be. False: it is over.
+    pub(crate) fn settle_visit(&mut self, id: &ConversationId, visit: VisitNumber) -> bool {
+        self.visit_mut(id, visit).map(|visit| visit.is_settled = true).is_some()
+    }
+
+    pub(crate) fn end_visit(&mut self, id: &ConversationId) -> Option<Visit> {
+        let visits = self.visits.as_mut()?;
+        let at = visits.iter().position(|visit| visit.id == *id)?;
+        let visit = visits.swap_remove(at);
+        if visits.is_empty() {
+            self.visits = None;
+        }
+        Some(visit)
+    }
+
+    pub(crate) fn take_visits(&mut self) -> Vec<Visit> {
+        self.visits.take().map(|visits| *visits).unwrap_or_default()
     }
 
     /// Is the session live in the conversation?
@@ -41,20 +124,48 @@ impl Places {
 
     /// Remembers to look at a conversation again once it is not busy any more.
     pub(crate) fn note(&mut self, id: &ConversationId, seq: Seq) {
-        match self.noted.iter_mut().find(|(noted, _)| noted == id) {
-            Some((_, highest)) => *highest = seq.max(*highest),
-            None => self.noted.push((id.clone(), seq)),
+        match self.noted.iter_mut().find(|noted| noted.id == *id) {
+            Some(noted) => {
+                // zero is no event
+                noted.lowest =
+                    if noted.lowest == Seq::ZERO { seq } else { seq.max(Seq::ZERO.next()).min(noted.lowest) };
+                noted.highest = seq.max(noted.highest);
+            }
+            None => self.noted.push(Noted { id: id.clone(), lowest: seq, highest: seq }),
         }
     }
 
     /// What was noted of conversations that nobody is busy with.
-    pub(crate) fn take_noted(&mut self) -> Vec<(ConversationId, Seq)> {
+    pub(crate) fn take_noted(&mut self) -> Vec<Noted> {
         if self.noted.is_empty() {
             return Vec::new();
         }
-        let (busy, free) = std::mem::take(&mut self.noted).into_iter().partition(|(id, _)| self.is_busy_with(id));
+        let (busy, free) = std::mem::take(&mut self.noted).into_iter().partition(|noted| self.is_busy_with(&noted.id));
         self.noted = busy;
         free
+    }
+
+    /// The session is out of a conversation, and has everything up to `seq`: what comes of it later and is older was seen.
+    pub(crate) fn leave(&mut self, id: &ConversationId, seq: Seq) {
+        let left = self.left.get_or_insert_default();
+        if let Some((_, served)) = left.iter_mut().find(|(known, _)| known == id) {
+            *served = seq.max(*served);
+            return;
+        }
+        if left.len() >= MAX_LEFT {
+            left.remove(0);
+        }
+        left.push((id.clone(), seq));
+    }
+
+    /// What [`served`](Self::served) knows.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &(ConversationId, Seq)> {
+        self.left.iter().flat_map(|left| left.iter())
+    }
+
+    /// Up to where the session has everything of a conversation that it is not in; zero: nothing is known of that.
+    pub(crate) fn served(&self, id: &ConversationId) -> Seq {
+        self.left().find(|(known, _)| known == id).map_or(Seq::ZERO, |(_, served)| *served)
     }
 
     /// The session is served up to `seq` of a conversation that is on its way in.

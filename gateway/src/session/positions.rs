@@ -59,11 +59,6 @@ impl Positions {
         self.served.lock().retain(|id, _| counts(id));
     }
 
-    /// The client does not follow the conversation any more.
-    pub(crate) fn forget(&self, id: &ConversationId) {
-        self.served.lock().remove(id);
-    }
-
     /// The client is served event `seq` of the conversation.
     pub(crate) fn after(&self, id: &ConversationId, seq: Seq) -> Position {
         self.set(id, seq);
@@ -84,7 +79,7 @@ mod tests {
         positions.set(&b, Seq::new(7));
         positions.set(&b, Seq::new(6));
         assert_eq!(positions.after(&a, Seq::new(5)), Position { text: "1;a=5;b=7".into(), is_common: false });
-        positions.forget(&a);
+        positions.retain(|id| *id == b);
         assert!(positions.has_only(&b) && !positions.has_only(&a));
         assert!(positions.after(&b, Seq::new(8)).is_common);
         positions.put(&b, Seq::new(2));

@@ -1,14 +1,14 @@
 //! Every session of this gateway, and those of each user.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use chatcluster_contracts::ids::UserId;
+use chatcluster_contracts::{ids::UserId, revocation::LoginId};
 use parking_lot::{Mutex, RwLock};
 
 use super::Session;
@@ -17,6 +17,8 @@ use super::Session;
 pub(crate) struct Sessions {
     all: Mutex<HashMap<u64, Arc<Session>>>,
     by_user: RwLock<HashMap<UserId, Vec<Arc<Session>>>>,
+    /// Keys of the sessions that came of each login.
+    by_login: Mutex<BTreeSet<(LoginId, u64)>>,
     next_key: AtomicU64,
     count: AtomicUsize,
 }
@@ -44,7 +46,24 @@ impl Sessions {
             Some(sessions) => sessions.push(session.clone()),
             None => drop(by_user.insert(identity.user.clone(), vec![session.clone()])),
         }
+        drop(by_user);
+        self.logged_in(session);
         true
+    }
+
+    /// Files a session under its login only: nothing that is meant for a user is for it.
+    pub(crate) fn logged_in(&self, session: &Session) {
+        if let Some(login) = session.identity().and_then(|identity| identity.login) {
+            self.by_login.lock().insert((login, session.key));
+        }
+    }
+
+    /// Those that live by tokens of this login.
+    pub(crate) fn of_login(&self, login: LoginId) -> Vec<Arc<Session>> {
+        let keys: Vec<u64> =
+            self.by_login.lock().range((login, 0)..=(login, u64::MAX)).map(|(_, session)| *session).collect();
+        let all = self.all.lock();
+        keys.iter().filter_map(|key| all.get(key).cloned()).collect()
     }
 
     /// The connection is gone for good.
@@ -57,6 +76,9 @@ impl Sessions {
     /// The session is over: its user does not have it any more, while its connection says goodbye.
     pub(crate) fn retire(&self, session: &Arc<Session>) {
         let Some(identity) = session.identity() else { return };
+        if let Some(login) = identity.login {
+            self.by_login.lock().remove(&(login, session.key));
+        }
         let mut by_user = self.by_user.write();
         if let Some(sessions) = by_user.get_mut(&identity.user) {
             sessions.retain(|other| !Arc::ptr_eq(other, session));

@@ -11,7 +11,7 @@ use super::{
     connect::connect,
     stomp::{Listener, Platform},
 };
-use crate::{conformance::Customer, gateway::Shared, protocol::native};
+use crate::{conformance::Customer, protocol::native, shared::Shared};
 
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -45,7 +45,7 @@ impl Speech {
             Dialect::Native => Self::Native { upgrade: upgrade.map(Box::new), memory: None },
             Dialect::Stomp => Self::Stomp(Box::new(Listener::new(Platform::new(upgrade)))),
             Dialect::Broker => Self::Broker(Box::new(Listener::new(Customer::default()))),
-            Dialect::Bare | Dialect::Farewell => Self::Bare,
+            Dialect::UserEvents | Dialect::Bare | Dialect::Farewell => Self::Bare,
             Dialect::Echo => Self::Echo,
         }
     }

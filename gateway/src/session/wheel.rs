@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
 use super::{
-    Session,
+    Dialect, Session,
     deadlines::{Deadlines, Verdict},
     ticks::{self, TICK, Tick},
 };
@@ -20,6 +20,8 @@ type Slot = Vec<(Weak<Session>, Tick)>;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     deadlines: Deadlines,
+    /// Of those who listen to user events.
+    user_events: Deadlines,
     ring: Mutex<Ring>,
 }
 
@@ -31,9 +33,9 @@ struct Ring {
 }
 
 impl Wheel {
-    pub(crate) fn new(deadlines: Deadlines) -> Self {
+    pub(crate) fn new(deadlines: Deadlines, user_events: Deadlines) -> Self {
         let slots = (0..SLOTS).map(|_| Slot::new()).collect();
-        Self { deadlines, ring: Mutex::new(Ring { slots, done: ticks::now() }) }
+        Self { deadlines, user_events, ring: Mutex::new(Ring { slots, done: ticks::now() }) }
     }
 
     /// Looks at the session at `tick` at the latest.
@@ -48,7 +50,9 @@ impl Wheel {
 
     /// Judges the session and schedules its next look.
     pub(crate) fn look(&self, session: &Arc<Session>, now: Tick) {
-        match self.deadlines.judge(&session.times(), now) {
+        let listens = session.form().dialect == Dialect::UserEvents;
+        let deadlines = if listens { &self.user_events } else { &self.deadlines };
+        match deadlines.judge(&session.times(), now) {
             Verdict::Close(reason) => session.close(reason),
             Verdict::Ping { look_again } => {
                 session.pinged.store(now, Ordering::Relaxed);

@@ -3,9 +3,12 @@
 
 mod backoff;
 mod core_api;
+mod lists;
 pub(crate) mod receipts;
 pub(crate) mod sends;
+mod turns;
 pub(crate) mod typing;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use core_api::{CoreApi, CoreError};
+pub(crate) use core_api::{CoreApi, CoreError, Over, Page};
+pub(crate) use lists::Lists;

@@ -15,7 +15,7 @@ use chatcluster_contracts::{
     seq::Seq,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Backoff, CoreApi};
@@ -36,6 +36,8 @@ struct Watermarks {
     read: Option<Seq>,
     /// Whom to tell of a refusal.
     session: Weak<Session>,
+    /// Who waits until core has answered.
+    asking: Vec<oneshot::Sender<()>>,
 }
 
 impl Watermarks {
@@ -43,6 +45,7 @@ impl Watermarks {
         self.delivered = self.delivered.max(other.delivered);
         self.read = self.read.max(other.read);
         self.session = other.session;
+        self.asking.extend(other.asking);
     }
 }
 
@@ -75,8 +78,30 @@ impl Receipts {
             delivered: receipt.delivered_seq,
             read: receipt.read_seq,
             session: session.map(Arc::downgrade).unwrap_or_default(),
+            asking: Vec::new(),
         };
         self.0.put((user.clone(), receipt.conversation_id), new)
+    }
+
+    /// As [`Self::submit`], for one who waits until core has answered; dropped unanswered when it is given up.
+    pub(crate) fn submit_and_ask(
+        &self,
+        user: &UserId,
+        workspace: &WorkspaceId,
+        conversation: ConversationId,
+        delivered: Seq,
+    ) -> oneshot::Receiver<()> {
+        let (ask, answered) = oneshot::channel();
+        let new = Watermarks {
+            workspace: workspace.clone(),
+            delivered: Some(delivered),
+            read: None,
+            session: Weak::new(),
+            asking: vec![ask],
+        };
+        // who is given up learns it from the receiver
+        let _ = self.0.put((user.clone(), conversation), new);
+        answered
     }
 }
 
@@ -181,6 +206,10 @@ impl Road {
 
     fn answered(&mut self, answer: &AckOffsetResponse) {
         let Some((_, watermarks)) = self.unanswered.remove(&answer.correlation) else { return };
+        for ask in watermarks.asking {
+            // who has gone does not wait any more
+            let _ = ask.send(());
+        }
         if let Some(problem) = &answer.problem
             && let Some(session) = watermarks.session.upgrade()
         {

@@ -1,8 +1,11 @@
-//! All sends of all sessions over one stream to core. A send is kept until core has answered it: when the stream is lost
-//! it goes out again on the next one, in the old order, which is safe because sends are idempotent.
+//! All sends of all sessions over a few streams to core, each conversation's over one. A send is kept until core has
+//! answered it: when the stream is lost it goes out again on the next one, in the old order, which is safe because sends
+//! are idempotent. Streams are few and long, so each is given up after a while for one to whichever core is called next:
+//! a core that was started later gets its share.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -35,6 +38,10 @@ const MAX_PENDING_BYTES: usize = 64 << 20;
 const STREAM_BUFFER: usize = 256;
 /// A stream that answers nothing for this long while something waits is given up for a new one.
 const STALLED: Duration = Duration::from_secs(4);
+/// Streams of a gateway: so many cores at once take its sends.
+const ROADS: usize = 4;
+/// An older stream ends as soon as nothing waits on it, and at twice this age in any case.
+const STREAM_AGE: Duration = Duration::from_mins(1);
 
 /// A send on its way.
 #[derive(Debug)]
@@ -60,26 +67,35 @@ struct Load {
 /// The entrance for sessions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Sends {
-    queue: mpsc::Sender<NewSend>,
+    /// By the hash of the conversation.
+    queues: Arc<[mpsc::Sender<NewSend>]>,
+    hasher: RandomState,
     load: Arc<Load>,
 }
 
 impl Sends {
-    /// The entrance, and the road behind it, to be run.
-    pub(crate) fn new(core: CoreApi, metrics: Arc<GatewayMetrics>, timeout: Duration) -> (Self, Road) {
-        let (queue, incoming) = mpsc::channel(MAX_PENDING);
+    /// The entrance, and the roads behind it, to be run.
+    pub(crate) fn new(core: &CoreApi, metrics: &Arc<GatewayMetrics>, timeout: Duration) -> (Self, Vec<Road>) {
         let load = Arc::new(Load { count: AtomicUsize::new(0), bytes: AtomicUsize::new(0) });
-        let road = Road {
-            core,
-            metrics,
+        let road = |incoming| Road {
+            core: core.clone(),
+            metrics: metrics.clone(),
             timeout,
             incoming,
             load: load.clone(),
             pending: BTreeMap::new(),
             next: 1,
             last_answer: Instant::now(),
+            #[cfg(feature = "plants")]
+            stays_down: false,
         };
-        (Self { queue, load }, road)
+        let (queues, roads): (Vec<_>, Vec<_>) = (0..ROADS)
+            .map(|_| {
+                let (queue, incoming) = mpsc::channel(MAX_PENDING);
+                (queue, road(incoming))
+            })
+            .unzip();
+        (Self { queues: queues.into(), hasher: RandomState::new(), load }, roads)
     }
 
     /// Takes a send, or refuses it because too many wait already. The answer goes to the session.
@@ -96,7 +112,10 @@ impl Sends {
         if let Some(session) = send.session.upgrade() {
             session.unanswered.fetch_add(1, Ordering::Relaxed);
         }
-        self.queue.try_send(send).map_err(|error| {
+        let hash = self.hasher.hash_one(&send.request.conversation_id);
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder by a usize")]
+        let queue = &self.queues[(hash % self.queues.len() as u64) as usize];
+        queue.try_send(send).map_err(|error| {
             let (mpsc::error::TrySendError::Full(send) | mpsc::error::TrySendError::Closed(send)) = error;
             self.load.release(&send);
             full()
@@ -114,7 +133,7 @@ impl Load {
     }
 }
 
-/// The one stream to core and what waits on it.
+/// One stream to core at a time, and what waits on it.
 #[derive(Debug)]
 pub(crate) struct Road {
     core: CoreApi,
@@ -126,6 +145,8 @@ pub(crate) struct Road {
     pending: BTreeMap<u64, NewSend>,
     next: u64,
     last_answer: Instant,
+    #[cfg(feature = "plants")]
+    stays_down: bool,
 }
 
 struct Stream {
@@ -133,6 +154,7 @@ struct Stream {
     answers: Streaming<StreamCreateMessagesResponse>,
     /// Correlations of what is still to be handed to the connection.
     backlog: VecDeque<u64>,
+    opened: Instant,
 }
 
 impl Road {
@@ -174,7 +196,7 @@ impl Road {
             match tokio::time::timeout(STALLED, opening).await {
                 Ok(Ok(answers)) => {
                     self.last_answer = Instant::now();
-                    return Some(Stream { outgoing, answers: answers.into_inner(), backlog });
+                    return Some(Stream { outgoing, answers: answers.into_inner(), backlog, opened: Instant::now() });
                 }
                 Ok(Err(status)) => {
                     tracing::warn!(code = %status.code(), reason = status.message(), "no stream to core");
@@ -201,7 +223,13 @@ impl Road {
             tokio::select! {
                 biased;
                 answer = stream.answers.message() => match answer {
-                    Ok(Some(answer)) => { backoff.reset(); self.answered(answer); }
+                    Ok(Some(answer)) => {
+                        backoff.reset();
+                        self.answered(answer);
+                        if self.has_aged(&stream) {
+                            return Some(());
+                        }
+                    }
                     Ok(None) => { tracing::warn!("core ended the stream of sends"); break; }
                     Err(status) => {
                         tracing::warn!(code = %status.code(), reason = status.message(), "the stream of sends was lost");
@@ -229,9 +257,18 @@ impl Road {
                 },
             }
         }
+        #[cfg(feature = "plants")]
+        {
+            self.stays_down = chatcluster_service::plants::planted("sends-stay-down");
+        }
         // a lost stream is opened again after a pause, so that a core that ends each one is not hammered
         backoff.pause().await;
         Some(())
+    }
+
+    fn has_aged(&self, stream: &Stream) -> bool {
+        let age = stream.opened.elapsed();
+        age > STREAM_AGE && (self.pending.is_empty() || age > 2 * STREAM_AGE)
     }
 
     fn keep(&mut self, send: NewSend) -> u64 {
@@ -267,6 +304,10 @@ impl Road {
         self.last_answer = Instant::now();
         // an answer to an attempt of an earlier stream may come twice
         let Some(send) = self.pending.remove(&answer.correlation) else { return };
+        #[cfg(feature = "plants")]
+        if self.stays_down {
+            return self.refuse(&send, &Problem::new(Code::Unavailable, "a planted outage"));
+        }
         let created = match answer.result {
             Some(Answer::Created(created)) => created,
             Some(Answer::Problem(problem)) => return self.refuse(&send, &Problem::from_rpc(problem)),

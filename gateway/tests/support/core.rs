@@ -15,11 +15,18 @@ use chatcluster_contracts::{
     event::{Event, EventHead},
     ids::{ConnectionId, UserId},
     problem::{Code, Problem},
+    room_message::{RoomMessage, record_frame},
     rpc::{self, stream_create_messages_response::Result as Answer},
     seq::Seq,
     stream_entry::{Recipients, StreamEntry},
 };
-use chatcluster_transport::gateway_streams::{GatewayStreams, Registry, StreamWriter, memory::MemoryStreams};
+use chatcluster_transport::{
+    channels::{
+        Retention,
+        rooms::{RoomChannels, RoomRecord, record_id},
+    },
+    gateway_streams::{GatewayStreams, Registry, StreamWriter, memory::MemoryStreams},
+};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
@@ -40,6 +47,23 @@ struct Log {
     sent: HashMap<(String, String), rpc::CreateMessageResponse>,
     /// The lowest seq kept.
     oldest: u64,
+    workspace: String,
+    open: bool,
+    /// Events are published once, to the room.
+    broadcast: bool,
+    /// Answers about memberships name this head: it was read before what came since.
+    head_read: Option<u64>,
+}
+
+impl Log {
+    fn facts(&self) -> rpc::RoomFacts {
+        rpc::RoomFacts {
+            workspace_id: self.workspace.clone(),
+            open: self.open,
+            member_count: self.stays.iter().filter(|stay| stay.left.is_none()).count() as u64,
+            fanout: if self.broadcast { "broadcast".into() } else { String::new() },
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +72,7 @@ struct State {
     receipts: Vec<rpc::AckOffsetRequest>,
     connections: HashSet<String>,
     tickets: HashMap<String, String>,
+    revocations: Vec<rpc::Revocation>,
 }
 
 #[derive(Clone)]
@@ -56,6 +81,7 @@ pub struct Core {
     state: Arc<Mutex<State>>,
     writer: Arc<dyn StreamWriter>,
     registry: Arc<dyn Registry>,
+    pub rooms: Arc<dyn RoomChannels>,
     /// Answers nothing but errors, and ends its streams.
     away: Arc<AtomicBool>,
     /// Entries are not routed.
@@ -64,6 +90,16 @@ pub struct Core {
     listing: watch::Sender<bool>,
     /// Lists read so far.
     listed: Arc<AtomicUsize>,
+    /// As an older version does: the list of the last user that is asked for, and no word of how many.
+    lists_one: Arc<AtomicBool>,
+    /// Answers about memberships so far.
+    asked: Arc<AtomicUsize>,
+    /// The conversation of which no page of events is answered now.
+    held: watch::Sender<Option<String>>,
+    /// Pages of events asked for, by conversation.
+    paged: Arc<Mutex<HashMap<String, usize>>>,
+    /// Receipts are stored and answered only when this is true.
+    storing: watch::Sender<bool>,
 }
 
 impl Core {
@@ -74,10 +110,16 @@ impl Core {
             state: Arc::default(),
             writer: streams.writer(),
             registry: streams.registry(),
+            rooms: streams.rooms(),
             away: Arc::default(),
             silent: Arc::default(),
             listing: watch::Sender::new(true),
             listed: Arc::default(),
+            lists_one: Arc::default(),
+            asked: Arc::default(),
+            held: watch::Sender::new(None),
+            paged: Arc::default(),
+            storing: watch::Sender::new(true),
         };
         let check = |request: Request<()>| match request.metadata().get("authorization") {
             Some(value) if value == format!("Bearer {}", super::SERVICE_TOKEN).as_str() => Ok(request),
@@ -94,8 +136,41 @@ impl Core {
 
     pub fn create(&self, conversation: &str, members: &[&str]) {
         let stays = members.iter().map(|user| Stay { user: (*user).into(), joined: 0, left: None });
-        let log = Log { stays: stays.collect(), oldest: 1, ..Log::default() };
+        let log = Log { stays: stays.collect(), oldest: 1, workspace: "default".into(), ..Log::default() };
         self.state.lock().logs.insert(conversation.into(), log);
+    }
+
+    /// One whose events go to its room.
+    pub fn create_room(&self, conversation: &str, members: &[&str], open: bool) {
+        self.create(conversation, members);
+        let mut state = self.state.lock();
+        let log = state.logs.get_mut(conversation).unwrap();
+        (log.open, log.broadcast) = (open, true);
+    }
+
+    /// Its events take the other road from the next one on, which says so to those it is routed to.
+    pub fn turn_to_broadcast(&self, conversation: &str) {
+        self.state.lock().logs.get_mut(conversation).unwrap().broadcast = true;
+    }
+
+    pub fn move_to_workspace(&self, conversation: &str, workspace: &str) {
+        self.state.lock().logs.get_mut(conversation).unwrap().workspace = workspace.into();
+    }
+
+    /// From now on answers about its members name the head of now, as if it had been read before all that is to come.
+    pub fn read_head_early(&self, conversation: &str) {
+        let mut state = self.state.lock();
+        let log = state.logs.get_mut(conversation).unwrap();
+        log.head_read = Some(log.events.len() as u64);
+    }
+
+    /// Puts a record into a room, as a worker does with those of `message.created`.
+    pub async fn record(&self, room: &str, offset: i64, data: &str) {
+        let (room, timestamp_ms) = (room.parse().unwrap(), 1_000 + offset);
+        let frame = record_frame(&room, Some(&record_id(3, offset)), data.as_bytes());
+        let record = RoomRecord { room, partition: 3, offset, timestamp_ms, frame };
+        let keep = Retention { entries: 100, idle: std::time::Duration::from_hours(1) };
+        self.rooms.record(&[record], keep).await.unwrap();
     }
 
     /// While true every call fails and streams end.
@@ -113,9 +188,34 @@ impl Core {
         self.listing.send_replace(!held);
     }
 
+    /// From now on pages of this conversation's events are asked for and not answered.
+    pub fn hold_pages(&self, conversation: Option<&str>) {
+        self.held.send_replace(conversation.map(Into::into));
+    }
+
+    /// How many pages of its events were asked for.
+    pub fn pages_read(&self, conversation: &str) -> usize {
+        self.paged.lock().get(conversation).copied().unwrap_or_default()
+    }
+
+    /// While true receipts are not stored.
+    pub fn hold_receipts(&self, held: bool) {
+        self.storing.send_replace(!held);
+    }
+
     /// How many lists of conversations were read.
     pub fn lists_read(&self) -> usize {
         self.listed.load(Ordering::SeqCst)
+    }
+
+    /// From now on it is a version that reads one list at a time.
+    pub fn list_one_at_a_time(&self) {
+        self.lists_one.store(true, Ordering::SeqCst);
+    }
+
+    /// How many times it was asked who is a member.
+    pub fn memberships_read(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Forgets the events before `oldest`.
@@ -125,6 +225,12 @@ impl Core {
 
     pub fn add_ticket(&self, ticket: &str, user: &str) {
         self.state.lock().tickets.insert(ticket.into(), user.into());
+    }
+
+    /// The login was ended; who does not ask does not hear of it.
+    pub fn revoke(&self, login: &str) {
+        let until = jiff::Timestamp::now().as_second() + 60;
+        self.state.lock().revocations.push(rpc::Revocation { login: login.into(), until });
     }
 
     pub fn receipts(&self) -> Vec<rpc::AckOffsetRequest> {
@@ -219,9 +325,37 @@ impl Core {
 
     /// As a worker does: one entry per gateway that holds somebody entitled.
     async fn route(&self, conversation: &str, event: &Event) {
-        if !self.silent.load(Ordering::SeqCst) {
+        if self.silent.load(Ordering::SeqCst) {
+            return;
+        }
+        let broadcast = self.state.lock().logs[conversation].broadcast;
+        if broadcast {
+            self.publish_again(conversation, event.seq().get()).await;
+        }
+        if !broadcast || event.subject().is_some() {
             self.route_as(conversation, event).await;
         }
+    }
+
+    /// Publishes an event that was committed before to its room.
+    pub async fn publish_again(&self, conversation: &str, seq: u64) {
+        let index = usize::try_from(seq).unwrap() - 1;
+        let event = self.state.lock().logs[conversation].events[index].0.clone();
+        let head = EventHead::of_json(&event.to_json()).unwrap();
+        let message = RoomMessage::Event {
+            seq: head.seq,
+            event_type: head.event_type,
+            subject: head.subject,
+            payload: event.to_json().into(),
+            trace: None,
+        };
+        self.rooms.publish(&[(head.conversation_id, message)]).await.unwrap();
+    }
+
+    /// Says how far a room has come.
+    pub async fn digest(&self, conversation: &str, head: u64) {
+        let message = RoomMessage::Digest { head: Seq::new(head) };
+        self.rooms.publish(&[(conversation.parse().unwrap(), message)]).await.unwrap();
     }
 
     /// Routes an event that was committed before, as a worker that repeats or comes late.
@@ -234,11 +368,12 @@ impl Core {
     async fn route_as(&self, conversation: &str, event: &Event) {
         let head = EventHead::of_json(&event.to_json()).unwrap();
         let seq = head.seq.get();
-        let members: Vec<UserId> = {
+        let (members, broadcast): (Vec<UserId>, bool) = {
             let state = self.state.lock();
-            let stays = state.logs[conversation].stays.iter();
+            let log = &state.logs[conversation];
+            let stays = log.stays.iter();
             let entitled = stays.filter(|stay| stay.joined <= seq && stay.left.is_none_or(|left| seq <= left));
-            entitled.map(|stay| stay.user.parse().unwrap()).collect()
+            (entitled.map(|stay| stay.user.parse().unwrap()).collect(), log.broadcast)
         };
         let connections = self.registry.connections(&members).await.unwrap();
         let mut nodes: HashMap<String, Vec<UserId>> = HashMap::new();
@@ -257,6 +392,7 @@ impl Core {
                 recipients: Recipients::new(&users),
                 payload: event.to_json().into(),
                 traceparent: None,
+                broadcast,
             };
             (node.parse().unwrap(), Arc::new(entry))
         });
@@ -301,6 +437,15 @@ impl rpc::auth_service_server::AuthService for Core {
                 ..rpc::VerifyAccessTokenResponse::default()
             },
         }))
+    }
+
+    async fn list_revocations(
+        &self,
+        _: Request<rpc::ListRevocationsRequest>,
+    ) -> Result<Response<rpc::ListRevocationsResponse>, Status> {
+        self.check()?;
+        let revocations = self.state.lock().revocations.clone();
+        Ok(Response::new(rpc::ListRevocationsResponse { revocations, next_since_ms: 1, more: false }))
     }
 
     async fn hello(&self, request: Request<rpc::HelloRequest>) -> Result<Response<rpc::HelloResponse>, Status> {
@@ -353,7 +498,15 @@ impl rpc::message_service_server::MessageService for Core {
     ) -> Result<Response<Self::StreamAckOffsetsStream>, Status> {
         self.check()?;
         let state = self.state.clone();
-        let answers = request.into_inner().map(move |request| {
+        let storing = self.storing.clone();
+        let answers = request.into_inner().then(move |request| {
+            let mut open = storing.subscribe();
+            async move {
+                let _ = open.wait_for(|open| *open).await;
+                request
+            }
+        });
+        let answers = answers.map(move |request| {
             let request = request?;
             let mut state = state.lock();
             let problem = (!state.logs.contains_key(&request.conversation_id))
@@ -369,24 +522,35 @@ impl rpc::message_service_server::MessageService for Core {
         request: Request<rpc::GetUserConversationsRequest>,
     ) -> Result<Response<rpc::GetUserConversationsResponse>, Status> {
         self.check()?;
-        let user = request.into_inner().user_id;
+        let mut request = request.into_inner();
+        let lists_one = self.lists_one.load(Ordering::SeqCst);
+        if lists_one {
+            request.user_ids = request.user_ids.pop().into_iter().collect();
+        }
         let conversations = {
             let state = self.state.lock();
-            let conversations = state.logs.iter().filter_map(|(id, log)| {
-                let stay = log.stays.iter().find(|stay| stay.user == user && stay.left.is_none())?;
-                Some(rpc::UserConversation {
-                    conversation_id: id.clone(),
-                    head: log.events.len() as u64,
-                    joined_seq: stay.joined,
-                    // a new session starts at the head in these tests
-                    delivered_seq: log.events.len() as u64,
-                })
+            let stays = state.logs.iter().flat_map(|(id, log)| log.stays.iter().map(move |stay| (id, log, stay)));
+            // in a test every stay is a late one
+            let listed = |stay: &Stay| {
+                request.user_ids.contains(&stay.user) && (stay.left.is_none() || request.begun_since_ms > 0)
+            };
+            let stays = stays.filter(|(_, _, stay)| listed(stay));
+            let conversations = stays.map(|(id, log, stay)| rpc::UserConversation {
+                conversation_id: id.clone(),
+                head: log.events.len() as u64,
+                joined_seq: stay.joined,
+                // a new session starts at the head in these tests
+                delivered_seq: log.events.len() as u64,
+                left_seq: stay.left.unwrap_or_default(),
+                facts: Some(log.facts()),
+                user_id: if lists_one { String::new() } else { stay.user.clone() },
             });
             conversations.collect()
         };
+        let users = if lists_one { 0 } else { request.user_ids.len().try_into().unwrap() };
         self.listed.fetch_add(1, Ordering::SeqCst);
         let _ = self.listing.subscribe().wait_for(|open| *open).await;
-        Ok(Response::new(rpc::GetUserConversationsResponse { conversations }))
+        Ok(Response::new(rpc::GetUserConversationsResponse { conversations, users }))
     }
 
     async fn get_heads(
@@ -407,7 +571,10 @@ impl rpc::message_service_server::MessageService for Core {
         request: Request<rpc::GetEventsRequest>,
     ) -> Result<Response<rpc::GetEventsResponse>, Status> {
         self.check()?;
-        let (request, state) = (request.into_inner(), self.state.lock());
+        let request = request.into_inner();
+        *self.paged.lock().entry(request.conversation_id.clone()).or_default() += 1;
+        let _ = self.held.subscribe().wait_for(|held| held.as_ref() != Some(&request.conversation_id)).await;
+        let state = self.state.lock();
         let log = state.logs.get(&request.conversation_id).ok_or_else(|| Status::not_found("no such conversation"))?;
         let wanted = |seq: u64| seq > request.after && seq <= request.until && seq >= log.oldest;
         let events = log.events.iter().filter(|(event, _)| wanted(event.seq().get())).map(|(event, json)| rpc::Event {
@@ -435,15 +602,31 @@ impl rpc::message_service_server::MessageService for Core {
         self.check()?;
         let (request, state) = (request.into_inner(), self.state.lock());
         let log = state.logs.get(&request.conversation_id).ok_or_else(|| Status::not_found("no such conversation"))?;
-        let open = log.stays.iter().filter(|stay| stay.left.is_none() && request.user_ids.contains(&stay.user));
-        let memberships =
-            open.map(|stay| rpc::Membership { user_id: stay.user.clone(), joined_seq: stay.joined }).collect();
-        Ok(Response::new(rpc::GetMembershipsResponse { memberships, head: log.events.len() as u64 }))
+        let counts = |left: u64| request.ended_from > 0 && left >= request.ended_from;
+        // in a test every stay began after every session
+        let stays = log.stays.iter().filter(|stay| stay.left.is_none_or(counts) || request.begun_since_ms > 0);
+        let asked = stays.filter(|stay| request.user_ids.contains(&stay.user));
+        let membership = |stay: &Stay| rpc::Membership {
+            user_id: stay.user.clone(),
+            joined_seq: stay.joined,
+            left_seq: stay.left.unwrap_or_default(),
+        };
+        let memberships = asked.map(membership).collect();
+        let head = log.head_read.unwrap_or(log.events.len() as u64);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(rpc::GetMembershipsResponse { memberships, head, facts: Some(log.facts()) }))
     }
 }
 
 #[tonic::async_trait]
 impl rpc::connection_manager_server::ConnectionManager for Core {
+    async fn get_contacts(
+        &self,
+        _: Request<rpc::GetContactsRequest>,
+    ) -> Result<Response<rpc::GetContactsResponse>, Status> {
+        Err(Status::unimplemented("not asked by gateways"))
+    }
+
     type GetAllConnectionsStream = Answers<rpc::GetConnectionsResponse>;
 
     async fn register_connection(

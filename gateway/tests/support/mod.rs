@@ -6,6 +6,7 @@
 pub mod binary;
 pub mod client;
 pub mod core;
+pub mod listeners;
 pub mod sockjs;
 pub mod stomp;
 pub mod tokens;
@@ -49,6 +50,23 @@ impl Producer for Log {
     }
 }
 
+/// What a gateway under test works with.
+pub fn parts(streams: Arc<dyn GatewayStreams>, producer: Arc<Log>, core: &Core, issuer: &Issuer) -> Parts {
+    let (health, metrics) = (Health::new(), Metrics::new("gateway"));
+    Parts {
+        streams,
+        producer,
+        core: rpc::channel(&format!("http://{}", core.address).parse().unwrap()).unwrap(),
+        service_token: Secret::new(SERVICE_TOKEN),
+        verifier: issuer.verifier(),
+        issuer: "chatcluster".into(),
+        web: web::with_problems(operations::router(health.clone(), metrics.clone())),
+        health,
+        metrics,
+        trace_rate: 0,
+    }
+}
+
 pub struct Platform {
     pub core: Core,
     pub streams: MemoryStreams,
@@ -70,19 +88,8 @@ impl Platform {
         let streams = MemoryStreams::new();
         let core = Core::start(&streams).await;
         let (log, issuer) = (Arc::new(Log::default()), Issuer::new());
-        let (health, metrics, shutdown) = (Health::new(), Metrics::new("gateway"), Shutdown::manual());
-        let parts = Parts {
-            streams: Arc::new(streams.clone()),
-            producer: log.clone(),
-            core: rpc::channel(&format!("http://{}", core.address).parse().unwrap()).unwrap(),
-            service_token: Secret::new(SERVICE_TOKEN),
-            verifier: issuer.verifier(),
-            issuer: "chatcluster".into(),
-            web: web::with_problems(operations::router(health.clone(), metrics.clone())),
-            health,
-            metrics,
-            trace_rate: 0,
-        };
+        let shutdown = Shutdown::manual();
+        let parts = parts(Arc::new(streams.clone()), log.clone(), &core, &issuer);
         let options = Options { node: Some("gateway-1".into()), ..options };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -36,10 +36,22 @@ impl Issuer {
 
     /// Valid for so many seconds from now.
     pub fn token_for(&self, user: &str, seconds: i64) -> String {
+        self.signed(user, seconds, &json!({}))
+    }
+
+    /// With further claims.
+    pub fn token_with(&self, user: &str, further: &serde_json::Value) -> String {
+        self.signed(user, 3600, further)
+    }
+
+    fn signed(&self, user: &str, seconds: i64, further: &serde_json::Value) -> String {
         let now = jiff::Timestamp::now().as_second();
-        let claims = json!({
+        let mut claims = json!({
             "iss": DEFAULT_ISSUER, "aud": DEFAULT_AUDIENCE, "sub": user, "iat": now - 10, "exp": now + seconds,
         });
+        for (name, value) in further.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
         let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::EdDSA) };
         encode(&header, &claims, &self.key).unwrap()
     }

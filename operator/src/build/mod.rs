@@ -6,6 +6,7 @@
 mod alerts;
 mod config_map;
 mod deployment;
+mod gateway_settings;
 mod horizontal_pod_autoscaler;
 mod ingress;
 pub mod metadata;

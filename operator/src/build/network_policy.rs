@@ -34,6 +34,9 @@ pub(super) fn build(cluster: &ValidatedCluster) -> Vec<NetworkPolicy> {
     let scrapers =
         NetworkPolicyPeer { namespace_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
 
+    let mut client_ports = vec![gateway.port(), USER_EVENTS_PORT];
+    client_ports.extend(cluster.gateway.stomp_port);
+
     vec![
         policy(cluster, "default-deny", None, vec![], vec![]),
         policy(cluster, "dns", None, vec![], vec![Some(dns)]),
@@ -60,7 +63,7 @@ pub(super) fn build(cluster: &ValidatedCluster) -> Vec<NetworkPolicy> {
             cluster,
             "gateway",
             Some(gateway.as_str()),
-            vec![from(vec![], &[gateway.port(), USER_EVENTS_PORT])],
+            vec![from(vec![], &client_ports)],
             vec![
                 to_core(&[GRPC_PORT, core.port()]),
                 everywhere(&servers),

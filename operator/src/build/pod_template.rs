@@ -40,6 +40,7 @@ pub(super) const HTTP: &str = "http";
 pub(super) const GRPC: &str = "grpc";
 pub(super) const USER_EVENTS: &str = "user-events";
 pub(super) const USER_EVENTS_PORT: u16 = 8084;
+pub(super) const STOMP: &str = "stomp";
 
 pub(super) fn build(cluster: &ValidatedCluster, component: Component, version: &str) -> PodTemplateSpec {
     let pods = pods(cluster, component);
@@ -134,7 +135,7 @@ fn container(cluster: &ValidatedCluster, component: Component, version: &str) ->
         image_pull_policy: Some(pull_policy(cluster)),
         args: Some(vec![format!("--config={CONFIG_FOLDER}/{}", config_map::FILE)]),
         env: Some(environment.collect()),
-        ports: Some(ports(component)),
+        ports: Some(ports(cluster, component)),
         resources: Some(resources(&pods(cluster, component).resources)),
         volume_mounts: Some(mounts),
         startup_probe: Some(probe("/healthz", 2, 30)),
@@ -161,7 +162,7 @@ fn node() -> EnvVar {
     }
 }
 
-fn ports(component: Component) -> Vec<ContainerPort> {
+fn ports(cluster: &ValidatedCluster, component: Component) -> Vec<ContainerPort> {
     let port = |name: &str, port: u16| ContainerPort {
         name: Some(name.to_owned()),
         container_port: port.into(),
@@ -171,7 +172,10 @@ fn ports(component: Component) -> Vec<ContainerPort> {
     let mut ports = vec![port(HTTP, component.port())];
     match component {
         Component::Core => ports.push(port(GRPC, settings::GRPC_PORT)),
-        Component::Gateway => ports.push(port(USER_EVENTS, USER_EVENTS_PORT)),
+        Component::Gateway => {
+            ports.push(port(USER_EVENTS, USER_EVENTS_PORT));
+            ports.extend(cluster.gateway.stomp_port.map(|number| port(STOMP, number)));
+        }
         Component::Worker => {}
     }
     ports

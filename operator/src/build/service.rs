@@ -1,4 +1,4 @@
-//! The Services: core's REST and gRPC, the gateways for clients, user events, and the workers' metrics.
+//! The Services: core's REST and gRPC (and its pods one by one, for our own callers), the gateways for clients, user events, and the workers' metrics.
 
 use k8s_openapi::{
     api::core::v1::{ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig},
@@ -7,28 +7,27 @@ use k8s_openapi::{
 
 use super::{
     metadata::{object_meta, selector},
-    pod_template::{GRPC, HTTP, USER_EVENTS, USER_EVENTS_PORT},
+    pod_template::{GRPC, HTTP, STOMP, USER_EVENTS, USER_EVENTS_PORT},
     settings::GRPC_PORT,
 };
 use crate::{
-    crd::ServiceType,
+    crd::{ServiceType, SessionAffinity},
     validate::{Component, ObjectName, ValidatedCluster},
 };
 
 /// All requests of a `SockJS` session must reach the gateway that holds it; sessions may be quiet for hours.
 const AFFINITY_SECONDS: i32 = 3 * 3600;
 
-pub(super) fn build(cluster: &ValidatedCluster) -> [Service; 4] {
+pub(super) fn build(cluster: &ValidatedCluster) -> [Service; 5] {
     let objects = &cluster.objects;
     let http = |component: Component| port(HTTP, component.port());
     let name = |component| objects.component(component);
     let core = vec![http(Component::Core), port(GRPC, GRPC_PORT)];
-    let mut worker = service(cluster, name(Component::Worker), Component::Worker, vec![http(Component::Worker)]);
-    // scraped pod by pod, called by nobody
-    if let Some(spec) = &mut worker.spec {
-        spec.cluster_ip = Some("None".to_owned());
-    }
-    let mut gateway = service(cluster, name(Component::Gateway), Component::Gateway, vec![http(Component::Gateway)]);
+    let core_pods = service(cluster, objects.core_pods(), Component::Core, vec![port(GRPC, GRPC_PORT)]);
+    let worker = service(cluster, name(Component::Worker), Component::Worker, vec![http(Component::Worker)]);
+    let mut clients = vec![http(Component::Gateway)];
+    clients.extend(cluster.gateway.stomp_port.map(|number| port(STOMP, number)));
+    let mut gateway = service(cluster, name(Component::Gateway), Component::Gateway, clients);
     let annotations = &cluster.gateway.service_annotations;
     gateway.metadata.annotations = Some(annotations.clone()).filter(|annotations| !annotations.is_empty());
     if let Some(spec) = &mut gateway.spec {
@@ -40,14 +39,20 @@ pub(super) fn build(cluster: &ValidatedCluster) -> [Service; 4] {
             }
             .to_owned(),
         );
-        spec.session_affinity = Some("ClientIP".to_owned());
-        spec.session_affinity_config =
-            Some(SessionAffinityConfig { client_ip: Some(ClientIPConfig { timeout_seconds: Some(AFFINITY_SECONDS) }) });
+        if cluster.gateway.session_affinity == SessionAffinity::ClientIP {
+            spec.session_affinity = Some("ClientIP".to_owned());
+            let client_ip = Some(ClientIPConfig { timeout_seconds: Some(AFFINITY_SECONDS) });
+            spec.session_affinity_config = Some(SessionAffinityConfig { client_ip });
+        } else {
+            spec.session_affinity = Some("None".to_owned());
+        }
     }
     let events = vec![port(USER_EVENTS, USER_EVENTS_PORT)];
     [
         service(cluster, name(Component::Core), Component::Core, core),
-        worker,
+        headless(core_pods),
+        // scraped pod by pod, called by nobody
+        headless(worker),
         gateway,
         service(cluster, objects.user_events(), Component::Gateway, events),
     ]
@@ -64,6 +69,14 @@ fn service(cluster: &ValidatedCluster, name: ObjectName, component: Component, p
         }),
         status: None,
     }
+}
+
+/// Its name stands for the addresses of the pods instead of one address for all.
+fn headless(mut service: Service) -> Service {
+    if let Some(spec) = &mut service.spec {
+        spec.cluster_ip = Some("None".to_owned());
+    }
+    service
 }
 
 fn port(name: &str, port: u16) -> ServicePort {

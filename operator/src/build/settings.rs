@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use chatcluster_contracts::topics::{Names, Topic};
-use chatcluster_service::tokens::DEFAULT_ISSUER;
 use serde_json::{Value, json};
 
-use super::secret_settings;
+use super::{gateway_settings, secret_settings};
 use crate::crd::RedisMode;
 use crate::validate::{Component, Source, ValidatedCluster};
 
@@ -21,13 +20,13 @@ pub(super) fn of(cluster: &ValidatedCluster, component: Component) -> Settings {
     settings.extend(match component {
         Component::Core => core(cluster),
         Component::Worker => worker(cluster),
-        Component::Gateway => gateway(cluster),
+        Component::Gateway => gateway_settings::of(cluster),
     });
     settings.retain(|_, value| !value.is_null());
     settings
 }
 
-fn any_address(port: u16) -> Value {
+pub(super) fn any_address(port: u16) -> Value {
     json!(format!("0.0.0.0:{port}"))
 }
 
@@ -79,46 +78,31 @@ fn core(cluster: &ValidatedCluster) -> Settings {
         ("grpc-listen", any_address(GRPC_PORT)),
         ("database-url", inline(&cluster.database.url)),
         ("database-connections", json!(cluster.database.connections_per_pod)),
+        ("outbox-relay", cluster.outbox_keep.as_ref().map_or(Value::Null, |_| json!("external"))),
+        ("outbox-keep", cluster.outbox_keep.as_ref().map_or(Value::Null, |keep| json!(keep))),
         // the Job's work
         ("migrate", json!(false)),
         ("data-dir", json!(DATA_DIR)),
         ("signing-key-file", json!(secret_settings::SIGNING_KEY_FILE)),
         ("token-audience", json!(cluster.auth.audience)),
         ("jwks", json!(key_sets(cluster))),
-        // one: the Ingress controller
-        ("trusted-proxies", json!(u8::from(cluster.gateway.ingress.is_some()))),
+        ("trusted-proxies", json!(cluster.gateway.trusted_proxies)),
     ])
 }
 
 fn worker(cluster: &ValidatedCluster) -> Settings {
-    BTreeMap::from([("core-url", core_url(cluster))])
-}
-
-fn gateway(cluster: &ValidatedCluster) -> Settings {
-    let own = format!(
-        "{DEFAULT_ISSUER}=http://{}:{}/.well-known/jwks.json",
-        cluster.objects.core_host(),
-        Component::Core.port()
-    );
-    let gateway = &cluster.gateway;
+    let above = cluster.fanout.broadcast_above;
     BTreeMap::from([
         ("core-url", core_url(cluster)),
-        ("jwks", json!(std::iter::once(own).chain(key_sets(cluster)).collect::<Vec<_>>())),
-        ("token-audience", json!(cluster.auth.audience)),
-        (
-            "allowed-origins",
-            if gateway.allowed_origins.is_empty() { Value::Null } else { json!(gateway.allowed_origins) },
-        ),
-        ("max-connections", json!(gateway.max_connections)),
-        ("drain", json!(format!("{}s", gateway.drain_seconds))),
+        ("fanout-broadcast-above", above.map_or(Value::Null, |above| json!(above))),
     ])
 }
 
-fn core_url(cluster: &ValidatedCluster) -> Value {
-    json!(format!("http://{}:{GRPC_PORT}", cluster.objects.core_host()))
+pub(super) fn core_url(cluster: &ValidatedCluster) -> Value {
+    json!(format!("dns:///{}:{GRPC_PORT}", cluster.objects.core_pods_host()))
 }
 
 /// Of outside issuers, each bound to its issuer.
-fn key_sets(cluster: &ValidatedCluster) -> Vec<String> {
+pub(super) fn key_sets(cluster: &ValidatedCluster) -> Vec<String> {
     cluster.auth.key_sets.iter().map(|set| format!("{}={}", set.issuer, set.url)).collect()
 }

@@ -1,13 +1,12 @@
-//! The three deployments.
+//! Core and worker, and what the pods of all three deployments have in common.
 #![allow(clippy::doc_markdown, reason = "these comments are what `kubectl explain` shows: plain text")]
 
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayAutoscaling, Quantity, WorkerAutoscaling};
+use super::{Quantity, WorkerAutoscaling};
 
 /// Identity, conversations, messages: REST and gRPC.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -55,111 +54,6 @@ pub struct WorkerSpec {
     /// Where pods run, and their labels.
     #[serde(default)]
     pub pod: PodSettings,
-}
-
-/// Client connections.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))").message("replicas and autoscaling exclude each other").field_path(".replicas"))]
-pub struct GatewaySpec {
-    /// Pods; 2 when neither this nor autoscaling is given. `kubectl scale chatcluster` sets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub replicas: Option<i32>,
-    /// Let a HorizontalPodAutoscaler decide how many pods there are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub autoscaling: Option<GatewayAutoscaling>,
-    /// Seconds over which a pod that ends closes its connections, so that clients do not come back all at once.
-    #[serde(default = "GatewaySpec::default_drain")]
-    #[schemars(range(min = 1, max = 3600))]
-    pub drain_seconds: u32,
-    /// Most connections of one pod.
-    #[serde(default = "GatewaySpec::default_max_connections")]
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub max_connections: u32,
-    /// Origins that browsers may connect from, exact, such as https://chat.example. None: only the gateway's own host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 255), regex(pattern = r"^https?://[^/,]+$")))]
-    pub allowed_origins: Vec<String>,
-    /// How the Service of the gateways is offered.
-    #[serde(default)]
-    pub service: Service,
-    /// Offer gateways and core's REST under one host by an Ingress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress: Option<Ingress>,
-    /// CPU and memory of a pod.
-    #[serde(default)]
-    pub resources: Resources,
-    /// Where pods run, and their labels.
-    #[serde(default)]
-    pub pod: PodSettings,
-}
-
-impl GatewaySpec {
-    fn default_drain() -> u32 {
-        30
-    }
-    fn default_max_connections() -> u32 {
-        100_000
-    }
-}
-
-impl Default for GatewaySpec {
-    fn default() -> Self {
-        Self {
-            replicas: None,
-            autoscaling: None,
-            drain_seconds: Self::default_drain(),
-            max_connections: Self::default_max_connections(),
-            allowed_origins: Vec::new(),
-            service: Service::default(),
-            ingress: None,
-            resources: Resources::default(),
-            pod: PodSettings::default(),
-        }
-    }
-}
-
-/// How a Service is offered.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Service {
-    /// Kind of Service.
-    #[serde(default, rename = "type")]
-    pub kind: ServiceType,
-    /// Annotations of the Service, for the load balancer.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 8192}))]
-    pub annotations: BTreeMap<String, String>,
-}
-
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServiceType {
-    #[default]
-    ClusterIP,
-    NodePort,
-    LoadBalancer,
-}
-
-/// One host for gateways and core's REST.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Ingress {
-    /// Host name, such as chat.example.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub host: String,
-    /// IngressClass; default: the cluster's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub class_name: Option<String>,
-    /// Secret (kubernetes.io/tls) with the host's certificate. Without it the Ingress speaks plain HTTP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub tls_secret_name: Option<String>,
-    /// Annotations of the Ingress, for its controller.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 8192}))]
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// CPU and memory of a pod. What is left out has a default.

@@ -1,4 +1,4 @@
-//! The database and Redis.
+//! The database, its outbox, and Redis.
 #![allow(clippy::doc_markdown, reason = "these comments are what `kubectl explain` shows: plain text")]
 
 use kube::KubeSchema;
@@ -32,6 +32,40 @@ impl DatabaseSpec {
     fn default_connections() -> u32 {
         16
     }
+}
+
+/// The table by which committed events reach Kafka.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxSpec {
+    /// Who publishes it. builtin: core. external: another that reads the database's binary log, such as Debezium; core
+    /// then only keeps the table small.
+    #[serde(default)]
+    pub relay: OutboxRelay,
+    /// How long rows stay for an external relay, which may have to start again from the table: a number with s, m, h or d.
+    #[serde(default = "OutboxSpec::default_keep")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,9}(s|m|h|d)$"))]
+    pub keep: String,
+}
+
+impl OutboxSpec {
+    fn default_keep() -> String {
+        "1h".to_owned()
+    }
+}
+
+impl Default for OutboxSpec {
+    fn default() -> Self {
+        Self { relay: OutboxRelay::default(), keep: Self::default_keep() }
+    }
+}
+
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OutboxRelay {
+    #[default]
+    Builtin,
+    External,
 }
 
 /// The Redis (6.2 or later) that carries events to the gateways.

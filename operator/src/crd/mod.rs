@@ -7,6 +7,9 @@ mod autoscaling;
 mod component;
 mod connections;
 mod definition;
+mod fanout;
+mod gateway;
+mod gateway_limits;
 mod kafka;
 mod quantity;
 mod secret_ref;
@@ -22,12 +25,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     autoscaling::{GatewayAutoscaling, WorkerAutoscaling},
-    component::{
-        CoreSpec, GatewaySpec, Ingress, PodSettings, ResourceList, Resources, Service, ServiceType, Toleration,
-        WorkerSpec,
-    },
-    connections::{DatabaseSpec, RedisMode, RedisSpec},
+    component::{CoreSpec, PodSettings, ResourceList, Resources, Toleration, WorkerSpec},
+    connections::{DatabaseSpec, OutboxRelay, OutboxSpec, RedisMode, RedisSpec},
     definition::definition,
+    fanout::FanoutSpec,
+    gateway::{GatewaySpec, Ingress, Service, ServiceType, SessionAffinity, SockJs, Stomp},
+    gateway_limits::GatewayLimits,
     kafka::{KafkaSpec, KafkaTls, SaslMechanism, TopicSpec, TopicsSpec},
     quantity::Quantity,
     secret_ref::{SecretKeyRef, SecretRef},
@@ -82,6 +85,14 @@ pub struct ChatClusterSpec {
 
     /// The MySQL or MariaDB database: the record of everything.
     pub database: DatabaseSpec,
+
+    /// The table by which committed events reach Kafka.
+    #[serde(default)]
+    pub outbox: OutboxSpec,
+
+    /// By which road events reach the gateways.
+    #[serde(default)]
+    pub fanout: FanoutSpec,
 
     /// Whose tokens are accepted.
     #[serde(default)]

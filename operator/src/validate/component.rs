@@ -1,11 +1,11 @@
-//! The three deployments.
+//! Core and worker, and what the pods of all three deployments have in common.
 
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::api::core::v1::Toleration;
 
 use super::{Invalid, Quantity, Scaling, autoscaling, metadata, names};
-use crate::crd::{self, CoreSpec, GatewaySpec, PodSettings, ServiceType, WorkerSpec};
+use crate::crd::{self, CoreSpec, PodSettings, WorkerSpec};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Component {
@@ -53,26 +53,6 @@ pub struct Worker {
     pub pods: Pods,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gateway {
-    pub scaling: Scaling,
-    pub drain_seconds: u32,
-    pub max_connections: u32,
-    pub allowed_origins: Vec<String>,
-    pub service_type: ServiceType,
-    pub service_annotations: BTreeMap<String, String>,
-    pub ingress: Option<Ingress>,
-    pub pods: Pods,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ingress {
-    pub host: String,
-    pub class_name: Option<String>,
-    pub tls_secret_name: Option<String>,
-    pub annotations: BTreeMap<String, String>,
-}
-
 /// What pods get, and where they run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pods {
@@ -95,7 +75,7 @@ pub struct Resources {
 }
 
 /// CPU requested, memory requested, memory at most.
-type Defaults = [&'static str; 3];
+pub(super) type Defaults = [&'static str; 3];
 
 pub(super) fn core(spec: &CoreSpec) -> Result<Core, Invalid> {
     Ok(Core {
@@ -111,45 +91,12 @@ pub(super) fn worker(spec: &WorkerSpec) -> Result<Worker, Invalid> {
     })
 }
 
-pub(super) fn gateway(spec: &GatewaySpec) -> Result<Gateway, Invalid> {
-    if !(1..=3600).contains(&spec.drain_seconds) {
-        return Err(Invalid::new("spec.gateway.drainSeconds", "must be from 1 to 3600"));
-    }
-    if !(1..=10_000_000).contains(&spec.max_connections) {
-        return Err(Invalid::new("spec.gateway.maxConnections", "must be from 1 to 10000000"));
-    }
-    let origins = spec.allowed_origins.iter().enumerate().map(|(index, origin)| {
-        chatcluster_service::config::origin(origin)
-            .map_err(|reason| Invalid::new(format!("spec.gateway.allowedOrigins[{index}]"), reason))
-    });
-    metadata::annotations("spec.gateway.service.annotations", &spec.service.annotations)?;
-    Ok(Gateway {
-        scaling: autoscaling::gateway(spec.replicas, spec.autoscaling.as_ref())?,
-        drain_seconds: spec.drain_seconds,
-        max_connections: spec.max_connections,
-        allowed_origins: origins.collect::<Result<_, _>>()?,
-        service_type: spec.service.kind,
-        service_annotations: spec.service.annotations.clone(),
-        ingress: spec.ingress.as_ref().map(ingress).transpose()?,
-        pods: pods("spec.gateway", &spec.pod, &spec.resources, ["500m", "512Mi", "2Gi"])?,
-    })
-}
-
-fn ingress(spec: &crd::Ingress) -> Result<Ingress, Invalid> {
-    names::object_name("spec.gateway.ingress.host", &spec.host)?;
-    for (field, name) in [("className", &spec.class_name), ("tlsSecretName", &spec.tls_secret_name)] {
-        name.iter().try_for_each(|name| names::object_name(&format!("spec.gateway.ingress.{field}"), name))?;
-    }
-    metadata::annotations("spec.gateway.ingress.annotations", &spec.annotations)?;
-    Ok(Ingress {
-        host: spec.host.clone(),
-        class_name: spec.class_name.clone(),
-        tls_secret_name: spec.tls_secret_name.clone(),
-        annotations: spec.annotations.clone(),
-    })
-}
-
-fn pods(field: &str, pod: &PodSettings, asked: &crd::Resources, defaults: Defaults) -> Result<Pods, Invalid> {
+pub(super) fn pods(
+    field: &str,
+    pod: &PodSettings,
+    asked: &crd::Resources,
+    defaults: Defaults,
+) -> Result<Pods, Invalid> {
     metadata::pod_labels(&format!("{field}.pod.labels"), &pod.labels)?;
     metadata::annotations(&format!("{field}.pod.annotations"), &pod.annotations)?;
     metadata::labels(&format!("{field}.pod.nodeSelector"), &pod.node_selector)?;

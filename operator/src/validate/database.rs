@@ -1,11 +1,11 @@
-//! Where the database is. The operator does not talk to it; pods do.
+//! Where the database is, and who publishes its outbox. The operator does not talk to it; pods do.
 
 use super::{
     HostPort, Invalid, Source, UsedBy,
     address::{self, Url},
     secret_use::{SecretUse, Wanted},
 };
-use crate::crd::DatabaseSpec;
+use crate::crd::{DatabaseSpec, OutboxRelay, OutboxSpec};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
@@ -44,4 +44,10 @@ fn parse(text: &str) -> Result<Url, String> {
     let url = address::url(text, port).map_err(|reason| format!("{reason}; write mysql://user@host:port/database"))?;
     let name = url.rest.strip_prefix('/').unwrap_or_default().split(['?', '#']).next().unwrap_or_default();
     if name.is_empty() { Err("names no database: write mysql://user@host:port/database".to_owned()) } else { Ok(url) }
+}
+
+/// How long rows of the outbox stay for an external relay; `None`: core publishes them.
+pub(super) fn outbox_keep(spec: &OutboxSpec) -> Result<Option<String>, Invalid> {
+    chatcluster_service::config::duration(&spec.keep).map_err(|reason| Invalid::new("spec.outbox.keep", reason))?;
+    Ok((spec.relay == OutboxRelay::External).then(|| spec.keep.clone()))
 }

@@ -9,6 +9,8 @@ mod auth;
 mod autoscaling;
 mod component;
 mod database;
+mod gateway;
+mod gateway_limits;
 mod kafka;
 mod metadata;
 mod names;
@@ -29,8 +31,10 @@ pub use self::{
     address::HostPort,
     auth::{Auth, KeySet},
     autoscaling::{Autoscaling, Scaling},
-    component::{Component, Core, Gateway, Ingress, Pods, Resources, Worker},
+    component::{Component, Core, Pods, Resources, Worker},
     database::Database,
+    gateway::{Gateway, Ingress},
+    gateway_limits::GatewayLimits,
     kafka::{Kafka, KafkaConnection, claimed_topics},
     names::{ClusterName, ObjectName, ObjectNames},
     quantity::{Quantity, QuantityError},
@@ -38,7 +42,7 @@ pub use self::{
     secret_use::{SecretHashes, Source, UsedBy},
 };
 use crate::{
-    crd::{ChatCluster, DeletionPolicy, PullPolicy},
+    crd::{ChatCluster, DeletionPolicy, FanoutSpec, PullPolicy},
     secrets::{Missing, Secrets},
 };
 
@@ -73,6 +77,9 @@ pub struct ValidatedCluster {
     pub kafka: Kafka,
     pub redis: Redis,
     pub database: Database,
+    /// How long rows of the outbox stay for an external relay; `None`: core publishes them.
+    pub outbox_keep: Option<String>,
+    pub fanout: FanoutSpec,
     pub auth: Auth,
     pub core: Core,
     pub worker: Worker,
@@ -134,10 +141,12 @@ pub fn validate(cluster: &ChatCluster, secrets: &Secrets) -> Result<ValidatedClu
         kafka,
         redis,
         database,
+        outbox_keep: database::outbox_keep(&spec.outbox)?,
+        fanout: fanout(&spec.fanout)?,
         auth,
         core: component::core(&spec.core)?,
         worker: component::worker(&spec.worker)?,
-        gateway: component::gateway(&spec.gateway)?,
+        gateway: gateway::gateway(&spec.gateway)?,
         network_policy: spec.network_policy.enabled,
         monitoring: monitoring(spec)?,
         logging: logging(spec)?,
@@ -145,6 +154,14 @@ pub fn validate(cluster: &ChatCluster, secrets: &Secrets) -> Result<ValidatedClu
         secret_hashes,
         objects,
     })
+}
+
+/// A comma would make two names of one where the gateways read the list.
+fn fanout(spec: &FanoutSpec) -> Result<FanoutSpec, Invalid> {
+    match spec.open_rooms.iter().position(|name| name.is_empty() || name.contains([',', ' '])) {
+        None => Ok(spec.clone()),
+        Some(index) => Err(Invalid::new(format!("spec.fanout.openRooms[{index}]"), "is no name of a room")),
+    }
 }
 
 fn version(text: &str) -> Result<String, Invalid> {

@@ -109,9 +109,20 @@ impl ObjectNames {
         self.with(purpose)
     }
 
+    /// Service whose name stands for the addresses of all of core's pods: gRPC connections live long, so that callers
+    /// balance their calls themselves.
+    pub fn core_pods(&self) -> ObjectName {
+        self.with("core-pods")
+    }
+
     /// Host name of core inside the Kubernetes cluster.
     pub fn core_host(&self) -> String {
         format!("{}.{}.svc", self.component(Component::Core), self.namespace)
+    }
+
+    /// Host name of all of core's pods inside the Kubernetes cluster.
+    pub fn core_pods_host(&self) -> String {
+        format!("{}.{}.svc", self.core_pods(), self.namespace)
     }
 }
 

@@ -38,6 +38,11 @@ impl Quantity {
         Self { nanos, text: canonical(nanos, Form::Decimal) }
     }
 
+    /// `None`: it has a fraction.
+    pub fn whole_number(&self) -> Option<i128> {
+        (self.nanos % NANO == 0).then_some(self.nanos / NANO)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.text
     }

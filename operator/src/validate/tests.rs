@@ -174,6 +174,25 @@ fn every_mistake_is_refused_with_the_field_that_has_it() {
         ("/spec/gateway/drainSeconds", json!(0), "spec.gateway.drainSeconds"),
         ("/spec/gateway/maxConnections", json!(0), "spec.gateway.maxConnections"),
         ("/spec/gateway/allowedOrigins", json!(["https://a/b"]), "spec.gateway.allowedOrigins[0]"),
+        ("/spec/gateway/trustedProxies", json!(17), "spec.gateway.trustedProxies"),
+        ("/spec/gateway/heartbeatSeconds", json!(0), "spec.gateway.heartbeatSeconds"),
+        ("/spec/gateway/resumeEvents", json!(0), "spec.gateway.resumeEvents"),
+        ("/spec/gateway/stomp/port", json!(613), "spec.gateway.stomp.port"),
+        ("/spec/gateway/stomp/port", json!(8082), "spec.gateway.stomp.port"),
+        ("/spec/gateway/stomp/port", json!(8084), "spec.gateway.stomp.port"),
+        ("/spec/gateway/sockjs/disconnectSeconds", json!(301), "spec.gateway.sockjs.disconnectSeconds"),
+        ("/spec/gateway/sockjs/clientUrl", json!("/sockjs.js"), "spec.gateway.sockjs.clientUrl"),
+        ("/spec/gateway/sockjs/clientUrl", json!("https://a/\"></script>"), "spec.gateway.sockjs.clientUrl"),
+        ("/spec/gateway/limits/connectionsPerUser", json!(0), "spec.gateway.limits.connectionsPerUser"),
+        ("/spec/gateway/limits/newConnectionsPerSecond", json!(0), "spec.gateway.limits.newConnectionsPerSecond"),
+        ("/spec/gateway/limits/sendsPerSecond", json!(0), "spec.gateway.limits.sendsPerSecond"),
+        ("/spec/gateway/limits/bytesPerSecondPerUser", json!("2Gi"), "spec.gateway.limits.bytesPerSecondPerUser"),
+        ("/spec/gateway/limits/messageSize", json!("512"), "spec.gateway.limits.messageSize"),
+        ("/spec/gateway/limits/messageSize", json!("64KiB"), "spec.gateway.limits.messageSize"),
+        ("/spec/gateway/limits/messageSize", json!("8Ki"), "spec.gateway.limits.contentSize"),
+        ("/spec/gateway/limits/contentSize", json!("65Ki"), "spec.gateway.limits.contentSize"),
+        ("/spec/gateway/limits/queueSize", json!("1.5"), "spec.gateway.limits.queueSize"),
+        ("/spec/gateway/limits/socketSendBuffer", json!(1024), "spec.gateway.limits.socketSendBuffer"),
         ("/spec/gateway/service/annotations", json!({"a b": "x"}), "spec.gateway.service.annotations[\"a b\"]"),
         ("/spec/gateway/ingress/host", json!("*.example"), "spec.gateway.ingress.host"),
         ("/spec/gateway/ingress/className", json!("A B"), "spec.gateway.ingress.className"),
@@ -211,6 +230,20 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(cluster.auth.signing_key.name, "chat-keys");
     assert!(cluster.auth.own_keys && cluster.missing_secrets.is_empty());
     assert_eq!(cluster.gateway.pods.resources.request_cpu.as_str(), "500m");
+    assert_eq!((cluster.gateway.trusted_proxies, cluster.gateway.stomp_port), (0, None));
+    assert_eq!(cluster.gateway.limits, GatewayLimits::default());
+}
+
+#[test]
+fn what_clients_may_do_is_read_in_bytes_and_an_ingress_is_a_proxy() {
+    let gateway = validated("full").gateway;
+    assert_eq!((gateway.trusted_proxies, gateway.stomp_port), (2, Some(61614)));
+    assert_eq!(gateway.limits.message_size, Some(128 * 1024));
+    assert_eq!(gateway.limits.content_size, Some(16384));
+    assert_eq!(gateway.limits.bytes_per_second_per_user, Some(1 << 20));
+    let mut unsaid = manifest("full");
+    unsaid["spec"]["gateway"].as_object_mut().unwrap().remove("trustedProxies");
+    assert_eq!(read(unsaid, &all_secrets()).unwrap().gateway.trusted_proxies, 1);
 }
 
 #[test]

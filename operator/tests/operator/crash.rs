@@ -65,7 +65,7 @@ async fn settled(world: &World) {
     let all = [
         (Kind::ServiceAccount, 3),
         (Kind::ConfigMap, 3),
-        (Kind::Service, 4),
+        (Kind::Service, 5),
         (Kind::Job, 1),
         (Kind::Deployment, 3),
         (Kind::PodDisruptionBudget, 3),

@@ -22,7 +22,10 @@ async fn one_manifest_makes_everything_and_the_status_tells_the_truth() {
     for kind in [Kind::Deployment, Kind::ServiceAccount, Kind::ConfigMap] {
         assert_eq!(world.names(kind).await.iter().filter(|name| name.starts_with("chat-")).count(), 3, "{kind:?}");
     }
-    assert_eq!(world.names(Kind::Service).await, ["chat-core", "chat-gateway", "chat-user-events", "chat-worker"]);
+    assert_eq!(
+        world.names(Kind::Service).await,
+        ["chat-core", "chat-core-pods", "chat-gateway", "chat-user-events", "chat-worker"]
+    );
     assert_eq!(world.names(Kind::PodDisruptionBudget).await.len(), 3);
     assert!(world.names(Kind::NetworkPolicy).await.len() >= 3);
     assert!(world.names(Kind::Secret).await.contains(&"chat-keys".to_owned()));

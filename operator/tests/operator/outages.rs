@@ -91,7 +91,7 @@ async fn the_api_server_answers_with_errors_now_and_then() {
     eventually("everything exists", || async {
         let all = [
             (Kind::Deployment, 3),
-            (Kind::Service, 4),
+            (Kind::Service, 5),
             (Kind::ConfigMap, 3),
             (Kind::Job, 1),
             (Kind::PodDisruptionBudget, 3),

@@ -2,10 +2,12 @@
 //! way: here.
 
 mod jwks;
+mod revocations;
 mod verifier;
 
 pub use jwks::{JwksLocation, JwksSource};
-pub use verifier::{Claims, Verifier, VerifierOptions};
+pub use revocations::Revocations;
+pub use verifier::{Claims, MAX_USER_EVENTS, Verifier, VerifierOptions};
 
 /// `iss` and `aud` of core's own tokens unless configured otherwise.
 pub const DEFAULT_ISSUER: &str = "chatcluster";

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use chatcluster_contracts::{
     ids::{UserId, WorkspaceId},
     problem::{Code, Problem},
+    revocation::LoginId,
 };
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use parking_lot::Mutex;
@@ -44,8 +45,17 @@ pub struct Claims {
     /// Seconds since the Unix epoch.
     pub expires_at: i64,
     pub token_id: Option<String>,
+    /// Claim `sid`: the login it came of, if it says so.
+    pub login: Option<LoginId>,
     pub issuer: String,
+    /// Claim `userEvents`: names besides the subject, such as organisations, whose user events it may listen to.
+    pub user_events: Vec<UserId>,
+    /// Claim `admin`: may look at the figures of everybody.
+    pub admin: bool,
 }
+
+/// Names of `userEvents` that count.
+pub const MAX_USER_EVENTS: usize = 64;
 
 /// A fetched key set is used this long before it is fetched again in the background…
 const REFRESH_AFTER: Duration = Duration::from_mins(5);
@@ -86,7 +96,12 @@ struct WireClaims {
     iss: String,
     exp: f64,
     jti: Option<String>,
+    sid: Option<String>,
     workspace_id: Option<WorkspaceId>,
+    #[serde(default)]
+    user_events: Vec<String>,
+    #[serde(default)]
+    admin: bool,
 }
 
 fn unauthenticated(detail: &str) -> Problem {
@@ -177,7 +192,12 @@ impl Verifier {
             workspace_id: claims.workspace_id.unwrap_or_default(),
             expires_at,
             token_id: claims.jti,
+            // another issuer's may be of any form, and is not ours to end
+            login: claims.sid.and_then(|login| login.parse().ok()),
             issuer: claims.iss,
+            // what cannot be a name is nobody's
+            user_events: claims.user_events.iter().take(MAX_USER_EVENTS).flat_map(|name| name.parse()).collect(),
+            admin: claims.admin,
         })
     }
 

@@ -1,5 +1,11 @@
 //! The `testkit` command: installing the servers, running them, running the whole platform.
 
+mod cluster;
+mod e2e;
+mod failover;
+mod images;
+mod plants;
+mod reachable;
 mod servers;
 mod shutdown;
 mod torture;
@@ -24,6 +30,16 @@ enum Command {
     Servers(servers::Servers),
     /// Kill, freeze and cut everything while clients work, and check what they saw against what is on record
     Torture(torture::Torture),
+    /// Whether the torture's checker catches planted bugs, in binaries built with the feature `plants`
+    Plants(plants::Plants),
+    /// Kill the gateway that holds most sessions, and measure how they go on at the other one
+    Failover(failover::Failover),
+    /// Install the platform on a real Kubernetes node and use it while it is scaled, upgraded, killed and uninstalled
+    E2e(e2e::E2e),
+    /// Build the container images of core, worker, gateway and operator into one archive, without a container engine
+    Images(images::Images),
+    /// One real Kubernetes node on this machine: docs/cluster.md
+    Cluster(cluster::Cluster),
     /// Install what the servers and the build need, and start nothing
     Install,
 }
@@ -33,7 +49,12 @@ impl Cli {
         match self.command {
             Command::Up(up) => up.run().await,
             Command::Servers(servers) => servers.run().await,
-            Command::Torture(torture) => torture.run().await,
+            Command::Torture(torture) => Box::pin(torture.run()).await,
+            Command::Plants(plants) => plants.run().await,
+            Command::Failover(failover) => Box::pin(failover.run()).await,
+            Command::E2e(e2e) => Box::pin(e2e.run()).await,
+            Command::Images(images) => images.run().await,
+            Command::Cluster(cluster) => cluster.run().await,
             Command::Install => {
                 let install = || crate::install::everything(progress);
                 let (installed, kubernetes) =

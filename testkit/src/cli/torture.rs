@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::shutdown::Shutdown;
-use crate::torture::schedule::{Fault, Group, parse_groups};
-use crate::torture::{self, Options};
+use crate::torture::schedule::{Fault, Group, Tempo, parse_groups};
+use crate::torture::{self, Options, Size};
 
 /// Findings shown of each invariant.
 const SHOWN: usize = 5;
@@ -24,6 +24,9 @@ pub(super) struct Torture {
     /// Names separated by commas, `one+other` for faults that happen together, or `all`
     #[arg(long, default_value = "all", value_name = "FAULTS")]
     faults: String,
+    /// Of Kafka: one, or three, which hold replicas of each other (then without --state-dir)
+    #[arg(long, default_value_t = 1)]
+    brokers: u16,
     /// Messages a second of the steady load
     #[arg(long, default_value_t = 30)]
     rate: u32,
@@ -52,7 +55,12 @@ impl Torture {
             }
             return Ok(());
         }
-        let faults: Vec<Group> = parse_groups(&self.faults)?;
+        let mut faults: Vec<Group> = parse_groups(&self.faults)?;
+        if self.brokers == 1 {
+            let of_many = |group: &Group| group.iter().any(|fault| fault.is_of_many_brokers());
+            ensure!(self.faults == "all" || !faults.iter().any(of_many), "kill-broker needs --brokers 3");
+            faults.retain(|group| !of_many(group));
+        }
         let (plant, expected) = match self.plant.as_deref().map(|plant| plant.split_once('=')) {
             None => (None, None),
             Some(Some((name, invariant))) => (Some(name.to_owned()), Some(invariant.to_owned())),
@@ -61,16 +69,21 @@ impl Torture {
         let options = Options {
             seed: self.seed,
             duration: Duration::from_secs(self.duration),
+            tempo: Tempo::USUAL,
+            size: Size::FULL,
             faults,
+            replicated: self.brokers > 1,
             rate: self.rate,
             within: Duration::from_secs(self.within),
+            // five seconds of leeway as the gateway has it by default, and the longest freeze
+            grace: Duration::from_secs(15),
             report: self.report,
             state: self.state_dir,
             plant,
             progress: super::progress,
         };
         let mut shutdown = Shutdown::listen()?;
-        let Some(outcome) = shutdown.unless(torture::run(&options)).await? else { return Ok(()) };
+        let Some(outcome) = shutdown.unless(Box::pin(torture::run(&options))).await? else { return Ok(()) };
         let counts = outcome.findings.by_invariant();
         for (invariant, count) in &counts {
             super::progress(&format!("{invariant}: {count} findings"));

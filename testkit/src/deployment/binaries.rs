@@ -22,6 +22,15 @@ impl Binaries {
         Ok(Self { folder: folder.to_owned() })
     }
 
+    /// Those of one of Cargo's folders, `debug` or `release`, beside the folder of this executable.
+    pub fn of_profile(folder: &str) -> Result<Self> {
+        let own = Self::locate()?;
+        if std::env::var_os("CHATCLUSTER_BIN_DIR").is_some() {
+            return Ok(own);
+        }
+        Ok(Self { folder: own.folder.with_file_name(folder) })
+    }
+
     pub fn in_folder(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }

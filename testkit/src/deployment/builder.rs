@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
-use super::platform::{Common, EnvOf};
+use super::platform::{Common, EnvOf, Way};
 use super::{Binaries, Deployment};
 use crate::install::{self, Progress};
 use crate::scratch::ScratchDir;
@@ -22,6 +22,8 @@ pub struct Builder {
     gateways: usize,
     env: Vec<(String, String)>,
     env_of: Vec<EnvOf>,
+    ways: Vec<Way>,
+    spare_workers: usize,
     servers: Option<Arc<Servers>>,
     state: Option<PathBuf>,
     progress: Progress,
@@ -36,6 +38,8 @@ impl Default for Builder {
             gateways: 1,
             env: Vec::new(),
             env_of: Vec::new(),
+            ways: Vec::new(),
+            spare_workers: 0,
             servers: None,
             state: None,
             progress: install::quiet,
@@ -78,6 +82,18 @@ impl Builder {
         self
     }
 
+    /// What the processes whose names start with `process` would reach on port `from` of 127.0.0.1, they reach on port `to`.
+    pub fn through(mut self, process: &str, from: u16, to: u16) -> Self {
+        self.ways.push(Way { of: process.to_owned(), from, to });
+        self
+    }
+
+    /// So many workers more that are not started, e.g. `worker-2` after two that are.
+    pub fn spare_workers(mut self, count: usize) -> Self {
+        self.spare_workers = count;
+        self
+    }
+
     /// Servers that run already; the deployment gets a namespace on them and leaves them running.
     pub fn servers(mut self, servers: Arc<Servers>) -> Self {
         self.servers = Some(servers);
@@ -113,6 +129,7 @@ impl Builder {
             service_token: &service_token,
             env: &self.env,
             env_of: &self.env_of,
+            ways: &self.ways,
         };
         let (process, listen) = common.embedded(&folder.path().join("data")).await?;
         Ok(Deployment {
@@ -123,6 +140,7 @@ impl Builder {
             owns_servers: false,
             namespace: None,
             service_token,
+            mark: None,
             folder,
         })
     }
@@ -150,6 +168,7 @@ impl Builder {
             service_token: &service_token,
             env: &self.env,
             env_of: &self.env_of,
+            ways: &self.ways,
         };
         (self.progress)("creating the topics");
         common.apply_topics(&namespace).await?;
@@ -173,8 +192,12 @@ impl Builder {
 
         let api_bases = cores.iter().map(|core| core.rest.clone()).collect();
         let gateway_ws_urls = gateways.iter().map(|(_, listen)| format!("ws://{listen}/ws")).collect();
+        let spare = self.workers..self.workers + self.spare_workers;
+        let spare: Vec<_> =
+            spare.map(|i| common.spare_worker(&format!("worker-{i}"), &namespace, &cores)).collect::<Result<_>>()?;
         let mut processes: Vec<_> = cores.into_iter().map(|core| core.process).collect();
         processes.extend(workers);
+        processes.extend(spare);
         processes.extend(gateways.into_iter().map(|(process, _)| process));
         Ok(Deployment {
             processes,
@@ -184,6 +207,7 @@ impl Builder {
             owns_servers,
             namespace: Some(namespace),
             service_token,
+            mark: None,
             folder,
         })
     }

@@ -18,7 +18,7 @@ pub use builder::Builder;
 use crate::client::{Api, Client, Resume, User};
 use crate::process::Supervised;
 use crate::scratch::ScratchDir;
-use crate::servers::{Namespace, Servers};
+use crate::servers::{Namespace, Servers, random_name};
 
 /// A running platform. Everything it started is killed when it is dropped.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Deployment {
     owns_servers: bool,
     namespace: Option<Namespace>,
     service_token: String,
+    /// What users' names end in, where others may have signed up before.
+    mark: Option<String>,
     /// Last, so that it goes after the processes that write into it.
     folder: ScratchDir,
 }
@@ -51,6 +53,21 @@ impl Deployment {
     pub async fn on_shared_servers(cores: usize, workers: usize, gateways: usize) -> Result<Self> {
         let servers = Servers::shared().await?;
         Self::builder().cores(cores).workers(workers).gateways(gateways).servers(servers).start().await
+    }
+
+    /// One that somebody else runs, seen from outside: REST base URLs and WebSocket URLs. It has no processes.
+    pub fn elsewhere(api_bases: Vec<String>, gateway_ws_urls: Vec<String>) -> Result<Self> {
+        Ok(Self {
+            processes: Vec::new(),
+            api_bases,
+            gateway_ws_urls,
+            servers: None,
+            owns_servers: false,
+            namespace: None,
+            service_token: String::new(),
+            mark: Some(random_name(8).to_lowercase()),
+            folder: ScratchDir::new("elsewhere")?,
+        })
     }
 
     pub fn builder() -> Builder {
@@ -79,7 +96,8 @@ impl Deployment {
 
     /// Signs someone up and in. Names are this deployment's own, so tests need no unique ones.
     pub async fn user(&self, username: &str) -> Result<User> {
-        self.api()?.user(username).await
+        let mark = self.mark.iter().map(|mark| format!("-{mark}"));
+        self.api()?.user(&mark.fold(username.to_owned(), |name, mark| name + &mark)).await
     }
 
     /// A native client of `user` at gateway `index`, counted round.

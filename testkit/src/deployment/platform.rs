@@ -20,6 +20,15 @@ type Env = Vec<(String, String)>;
 /// The start of a process's name, and a setting for it.
 pub(super) type EnvOf = (String, (String, String));
 
+/// A detour, e.g. through a proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// The start of the name of the processes that take it.
+    pub(super) of: String,
+    pub(super) from: u16,
+    pub(super) to: u16,
+}
+
 /// What all processes of one deployment have in common.
 #[derive(Debug)]
 pub(super) struct Common<'a> {
@@ -29,6 +38,7 @@ pub(super) struct Common<'a> {
     /// The caller's settings; they win.
     pub(super) env: &'a [(String, String)],
     pub(super) env_of: &'a [EnvOf],
+    pub(super) ways: &'a [Way],
 }
 
 /// A core and where it answers.
@@ -68,9 +78,16 @@ impl Common<'_> {
     }
 
     pub(super) async fn worker(&self, name: &str, on: &Namespace, cores: &[Core]) -> Result<Supervised> {
+        let worker = self.spare_worker(name, on, cores)?;
+        worker.start_again().await?;
+        Ok(worker)
+    }
+
+    /// A worker that is not started.
+    pub(super) fn spare_worker(&self, name: &str, on: &Namespace, cores: &[Core]) -> Result<Supervised> {
         let mut env = servers(on);
         env.extend(settings(&[("CHATCLUSTER_CORE_URL", &grpc_urls(cores))]));
-        self.start(name, "chatcluster-worker", Vec::new(), env, &address()?).await
+        self.prepare(name, "chatcluster-worker", Vec::new(), env, &address()?)
     }
 
     /// Answers the process and its address.
@@ -78,7 +95,12 @@ impl Common<'_> {
         let listen = address()?;
         let mut env = servers(on);
         let jwks: Vec<String> = cores.iter().map(|core| format!("{}/.well-known/jwks.json", core.rest)).collect();
-        env.extend(settings(&[("CHATCLUSTER_CORE_URL", &grpc_urls(cores)), ("CHATCLUSTER_JWKS", &jwks.join(","))]));
+        env.extend(settings(&[
+            ("CHATCLUSTER_CORE_URL", &grpc_urls(cores)),
+            ("CHATCLUSTER_JWKS", &jwks.join(",")),
+            // by default one port for all, and several gateways share this machine
+            ("CHATCLUSTER_USER_EVENTS_LISTEN", ""),
+        ]));
         Ok((self.start(name, "chatcluster-gateway", Vec::new(), env, &listen).await?, listen))
     }
 
@@ -100,14 +122,13 @@ impl Common<'_> {
         Ok(())
     }
 
-    async fn start(
-        &self,
-        name: &str,
-        binary: &str,
-        args: Vec<String>,
-        mut env: Env,
-        listen: &str,
-    ) -> Result<Supervised> {
+    async fn start(&self, name: &str, binary: &str, args: Vec<String>, env: Env, listen: &str) -> Result<Supervised> {
+        let process = self.prepare(name, binary, args, env, listen)?;
+        process.start_again().await?;
+        Ok(process)
+    }
+
+    fn prepare(&self, name: &str, binary: &str, args: Vec<String>, mut env: Env, listen: &str) -> Result<Supervised> {
         env.extend(settings(&[
             ("CHATCLUSTER_LISTEN", listen),
             ("CHATCLUSTER_NODE", name),
@@ -116,11 +137,29 @@ impl Common<'_> {
         ]));
         env.extend(self.env.iter().cloned());
         env.extend(self.env_of.iter().filter(|(of, _)| name.starts_with(of)).map(|(_, setting)| setting.clone()));
+        for way in self.ways.iter().filter(|way| name.starts_with(&way.of)) {
+            for (_, value) in &mut env {
+                *value = redirect(value, way);
+            }
+        }
         let program = self.binaries.path(binary)?;
         let log = self.logs.join(format!("{name}.log"));
         let spec = Spec { name: name.to_owned(), program, args, env, log, ready_within: READY_WITHIN };
-        Supervised::start(spec, readyz(listen)?).await
+        Ok(Supervised::stopped(spec, readyz(listen)?))
     }
+}
+
+/// The text with the one port of 127.0.0.1 in the place of the other.
+fn redirect(text: &str, way: &Way) -> String {
+    let (from, to) = (format!("127.0.0.1:{}", way.from), format!("127.0.0.1:{}", way.to));
+    let mut parts = text.split(from.as_str());
+    let mut made = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // a longer number is another port
+        made.push_str(if part.starts_with(|next: char| next.is_ascii_digit()) { &from } else { &to });
+        made.push_str(part);
+    }
+    made
 }
 
 fn address() -> Result<String> {
@@ -156,4 +195,17 @@ fn readyz(listen: &str) -> Result<Probe> {
         }
         .boxed()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detour_changes_its_port_and_no_other() {
+        let way = Way { of: "gateway-1".into(), from: 808, to: 9 };
+        let text = "http://127.0.0.1:808,http://127.0.0.1:8081,redis://127.0.0.1:808/0,127.0.0.1:808";
+        let expected = "http://127.0.0.1:9,http://127.0.0.1:8081,redis://127.0.0.1:9/0,127.0.0.1:9";
+        assert_eq!(redirect(text, &way), expected);
+    }
 }

@@ -31,6 +31,8 @@ struct State {
     traffic: Traffic,
     /// `traffic.segments` at which everything is cut.
     cut_at: Option<u64>,
+    /// `traffic.bytes_to_client` at which clients become deaf.
+    deaf_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl TcpProxy {
     /// In front of the server on this port of 127.0.0.1. A port that is known only later: [`TcpProxy::forward_to`].
     pub async fn start(target: u16) -> Result<Self> {
         let (port, listener, handle) = listen().await?;
-        let state = State { target, traffic: Traffic::default(), cut_at: None };
+        let state = State { target, traffic: Traffic::default(), cut_at: None, deaf_at: None };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             cut: watch::Sender::new(false),
@@ -95,6 +97,16 @@ impl TcpProxy {
     /// `deafen(false)`, as segments that the network loses are sent again. Connections stay open.
     pub fn deafen(&self, deaf: bool) {
         self.shared.deaf.send_replace(deaf);
+    }
+
+    /// `deafen(true)` once so many more bytes have come back to clients: in the middle of an answer that is longer.
+    pub fn deafen_after(&self, bytes: u64) {
+        let mut state = self.shared.state.lock();
+        state.deaf_at = Some(state.traffic.bytes_to_client + bytes);
+    }
+
+    pub fn is_deaf(&self) -> bool {
+        *self.shared.deaf.borrow()
     }
 
     /// Lets everything through again, for new connections.
@@ -166,7 +178,12 @@ async fn forward(client: TcpStream, shared: &Shared) {
             if *shared.cut.borrow() || to_client.write_all(&segment[..length]).await.is_err() {
                 return;
             }
-            shared.state.lock().traffic.bytes_to_client += length as u64;
+            let mut state = shared.state.lock();
+            state.traffic.bytes_to_client += length as u64;
+            if state.deaf_at.is_some_and(|at| state.traffic.bytes_to_client >= at) {
+                state.deaf_at = None;
+                shared.deaf.send_replace(true);
+            }
         }
         let _ = to_client.shutdown().await;
     };

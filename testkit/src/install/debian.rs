@@ -23,6 +23,22 @@ pub(super) const MARIADB: Package =
 pub(super) const JAVA: Package = Package { debian: &["openjdk-17-jre-headless"], brings: &["java"] };
 pub(super) const MAVEN: Package = Package { debian: &["maven"], brings: &["mvn"] };
 pub(super) const ETCD: Package = Package { debian: &["etcd-server"], brings: &["etcd"] };
+/// Runs pods.
+pub(super) const CONTAINERD: Package =
+    Package { debian: &["containerd", "runc"], brings: &["containerd", "ctr", "containerd-shim-runc-v2", "runc"] };
+/// Gives pods their addresses.
+pub(super) const CNI: Package = Package {
+    debian: &["containernetworking-plugins"],
+    brings: &["/usr/lib/cni/ptp", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap", "/usr/lib/cni/loopback"],
+};
+/// kube-proxy and the plugin portmap call it.
+pub(super) const IPTABLES: Package = Package { debian: &["iptables"], brings: &["iptables"] };
+pub(super) const IPROUTE: Package = Package { debian: &["iproute2"], brings: &["ip"] };
+/// Namespaces, mounts.
+pub(super) const UTIL_LINUX: Package =
+    Package { debian: &["util-linux", "mount"], brings: &["unshare", "nsenter", "setsid", "mount"] };
+/// Lets a process believe in another time.
+pub(super) const FAKETIME: Package = Package { debian: &["faketime"], brings: &["faketime"] };
 /// librdkafka is compiled from source and links OpenSSL.
 pub(super) const BUILD: Package = Package {
     debian: &["build-essential", "pkg-config", "libssl-dev"],
@@ -30,7 +46,7 @@ pub(super) const BUILD: Package = Package {
 };
 
 /// `PATH` of an unprivileged user lacks the folders of servers.
-const MORE_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
+const MORE_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/sbin"];
 
 /// The full path of a program, if it is there.
 pub fn find_program(name: &str) -> Option<PathBuf> {
@@ -61,19 +77,29 @@ fn multiarch_has(header: &str) -> bool {
     Path::new("/usr/include").join(format!("{}-linux-gnu", std::env::consts::ARCH)).join(tail).exists()
 }
 
+/// The Debian packages that are not here, of these.
+pub(super) fn missing(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !is_there(package)).flat_map(|package| package.debian.iter().copied()).collect()
+}
+
+/// Whether [`ensure`] could install something here.
+pub(super) fn can_install() -> bool {
+    find_program("apt-get").is_some() && rustix::process::geteuid().is_root()
+}
+
 /// Installs what is missing, or says in one line what a person has to install.
 pub(super) fn ensure(packages: &[Package], progress: Progress) -> Result<()> {
-    if packages.iter().all(is_there) {
+    if missing(packages).is_empty() {
         return Ok(());
     }
     let _lock = InstallLock::acquire()?;
     // Looked at again: another process may have installed them while this one waited for the lock.
-    let missing: Vec<&str> = packages.iter().filter(|p| !is_there(p)).flat_map(|p| p.debian.iter().copied()).collect();
+    let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
-    if find_program("apt-get").is_none() || !rustix::process::geteuid().is_root() {
+    if !can_install() {
         bail!("missing on this machine: {names} (Debian package names); as root: apt-get install {names}");
     }
     progress(&format!("installing {names}"));

@@ -5,25 +5,22 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-/// What the module of `servers/kubernetes` asks for.
-const OLDEST: (u32, u32) = (1, 24);
-
 /// Where the archive of go.dev is unpacked by its instructions, often without being on the `PATH` of root.
 const MORE_FOLDERS: [&str; 1] = ["/usr/local/go/bin"];
 
-/// The first `go` on the `PATH` that is new enough.
-pub(super) fn program() -> Result<PathBuf> {
+/// The first `go` on the `PATH` that is at least this new: major, minor.
+pub(super) fn program(oldest: (u32, u32)) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(MORE_FOLDERS.iter().map(PathBuf::from));
     let mut seen = None;
     for go in folders.map(|folder| folder.join("go")).filter(|go| go.is_file()) {
         match version_of(&go) {
-            Some(version) if version >= OLDEST => return Ok(go),
+            Some(version) if version >= oldest => return Ok(go),
             version => seen = seen.or(version),
         }
     }
     let instead = seen.map(|(major, minor)| format!(", not {major}.{minor}")).unwrap_or_default();
-    bail!("missing: Go {}.{} or newer{instead} (https://go.dev/dl)", OLDEST.0, OLDEST.1)
+    bail!("missing: Go {}.{} or newer{instead} (https://go.dev/dl)", oldest.0, oldest.1)
 }
 
 fn version_of(go: &Path) -> Option<(u32, u32)> {

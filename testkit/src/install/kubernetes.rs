@@ -1,26 +1,23 @@
-//! kube-apiserver, kubectl and helm, built from the Go module that `testkit/servers/kubernetes` describes, and Debian's
-//! etcd. Minutes of work the first time, so it is separate from the other servers and says where it is.
+//! The programs of a Kubernetes cluster, built from the Go modules in `testkit/servers`, and Debian's etcd. Minutes of work
+//! the first time, so they are separate from the other servers, and those that only a whole node needs are separate
+//! from the API server that tests use.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::lock::InstallLock;
-use super::{Progress, debian, go};
+use super::go_module::GoModule;
+use super::{Progress, debian};
 
-/// Compiled in, so that an installed `testkit` binary works without the source tree.
+// Compiled in, so that an installed `testkit` binary works without the source tree.
 const GO_MOD: &str = include_str!("../../servers/kubernetes/go.mod");
-const GO_SUM: &str = include_str!("../../servers/kubernetes/go.sum");
-
-const PROGRAMS: [&str; 3] =
-    ["k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl", "helm.sh/helm/v3/cmd/helm"];
-
-/// Between two lines about how far the build is.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
+const KUBERNETES: [(&str, &str); 2] = [("go.mod", GO_MOD), ("go.sum", include_str!("../../servers/kubernetes/go.sum"))];
+const ADDONS: [(&str, &str); 4] = [
+    ("go.mod", include_str!("../../servers/addons/go.mod")),
+    ("go.sum", include_str!("../../servers/addons/go.sum")),
+    ("coredns/main.go", include_str!("../../servers/addons/coredns/main.go")),
+    ("pause/main.go", include_str!("../../servers/addons/pause/main.go")),
+];
 
 /// Where the programs around a Kubernetes API server are.
 #[derive(Clone, Debug)]
@@ -31,19 +28,62 @@ pub struct KubernetesTools {
     pub etcd: PathBuf,
 }
 
-pub(super) fn ensure(progress: Progress) -> Result<KubernetesTools> {
-    let cache = super::cache_folder()?;
-    // Other versions are another folder, so two checkouts share a cache without a fight.
-    let mut hasher = DefaultHasher::new();
-    (GO_MOD, GO_SUM, linker_flags()?).hash(&mut hasher);
-    let folder = cache.join(format!("kubernetes-{:016x}", hasher.finish()));
-    if !folder.exists() {
-        let go = go::program()?;
-        let _lock = InstallLock::acquire()?;
-        if !folder.exists() {
-            build(&go, &cache, &folder, progress)?;
-        }
+/// What a whole node needs besides.
+#[derive(Clone, Debug)]
+pub struct NodeTools {
+    pub api: KubernetesTools,
+    /// kube-controller-manager, kube-scheduler, kubelet, kube-proxy.
+    pub components: PathBuf,
+    /// coredns, metrics-server, pause.
+    pub addons: PathBuf,
+    pub containerd: PathBuf,
+    pub ctr: PathBuf,
+}
+
+fn api() -> Result<GoModule> {
+    Ok(GoModule {
+        name: "kubernetes",
+        label: "kube-apiserver, kubectl and helm",
+        oldest_go: (1, 24),
+        files: &KUBERNETES,
+        programs: &[
+            "k8s.io/kubernetes/cmd/kube-apiserver",
+            "k8s.io/kubernetes/cmd/kubectl",
+            "helm.sh/helm/v3/cmd/helm",
+        ],
+        linker_flags: linker_flags()?,
+    })
+}
+
+fn components() -> Result<GoModule> {
+    Ok(GoModule {
+        name: "kubernetes-node",
+        label: "kubelet, kube-proxy, kube-scheduler and kube-controller-manager",
+        oldest_go: (1, 24),
+        files: &KUBERNETES,
+        programs: &[
+            "k8s.io/kubernetes/cmd/kubelet",
+            "k8s.io/kubernetes/cmd/kube-proxy",
+            "k8s.io/kubernetes/cmd/kube-scheduler",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+        ],
+        linker_flags: linker_flags()?,
+    })
+}
+
+fn addons() -> GoModule {
+    GoModule {
+        name: "kubernetes-addons",
+        label: "CoreDNS and metrics-server",
+        oldest_go: (1, 26),
+        files: &ADDONS,
+        programs: &["./coredns", "./pause", "sigs.k8s.io/metrics-server/cmd/metrics-server"],
+        linker_flags: "-s -w".to_owned(),
     }
+}
+
+pub(super) fn ensure(progress: Progress) -> Result<KubernetesTools> {
+    let folder = api()?.ensure(progress)?;
     Ok(KubernetesTools {
         kube_apiserver: folder.join("kube-apiserver"),
         kubectl: folder.join("kubectl"),
@@ -52,55 +92,21 @@ pub(super) fn ensure(progress: Progress) -> Result<KubernetesTools> {
     })
 }
 
-/// Builds into a temporary folder and renames it: the final folder is complete or not there at all.
-fn build(go: &Path, cache: &Path, folder: &Path, progress: Progress) -> Result<()> {
-    let work = tempfile::tempdir_in(cache).context("failed to create a folder in the cache")?;
-    for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
-        std::fs::write(work.path().join(name), text).with_context(|| format!("failed to write {name}"))?;
-    }
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(go);
-        command.arg(arguments[0]).args(&arguments[1..]).current_dir(work.path()).stdin(Stdio::null());
-        // A person's go.work must not take part, and without C the programs run on any Linux.
-        command.env("GOWORK", "off").env("CGO_ENABLED", "0");
-        command
-    };
-    progress("fetching the Go modules of Kubernetes and Helm");
-    let listed = run(&["list", "-deps"]).args(PROGRAMS).output().context("failed to run go list")?;
-    if !listed.status.success() {
-        bail!("failed to fetch the Go modules:\n{}", String::from_utf8_lossy(&listed.stderr).trim());
-    }
-    let packages = String::from_utf8_lossy(&listed.stdout).lines().count();
-    progress(&format!("building kube-apiserver, kubectl and helm: {packages} Go packages, minutes of work, once"));
-    let programs = work.path().join("programs");
-    std::fs::create_dir(&programs).context("failed to create the folder of the programs")?;
-    let flags = linker_flags()?;
-    let mut command = run(&["build", "-v", "-trimpath", "-ldflags", &flags, "-o"]);
-    watch(command.arg(&programs).args(PROGRAMS), packages, progress)?;
-    std::fs::rename(&programs, folder).with_context(|| format!("failed to move the programs to {}", folder.display()))
+pub(super) fn ensure_node(progress: Progress) -> Result<NodeTools> {
+    Ok(NodeTools {
+        api: ensure(progress)?,
+        components: components()?.ensure(progress)?,
+        addons: addons().ensure(progress)?,
+        containerd: debian::program("containerd")?,
+        ctr: debian::program("ctr")?,
+    })
 }
 
-/// Runs a verbose `go build`, which names each package it compiles on standard error.
-fn watch(command: &mut Command, packages: usize, progress: Progress) -> Result<()> {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("failed to run go build")?;
-    let lines = BufReader::new(child.stderr.take().context("no standard error of go build")?).lines();
-    let (mut compiled, mut said, mut reported) = (0_usize, Vec::new(), Instant::now());
-    for line in lines {
-        let line = line.context("failed to read what go build says")?;
-        if line.contains(' ') {
-            said.push(line);
-        } else {
-            compiled += 1;
-        }
-        if reported.elapsed() >= REPORT_EVERY {
-            reported = Instant::now();
-            progress(&format!("building kube-apiserver, kubectl and helm: {compiled} of {packages} packages"));
-        }
-    }
-    if !child.wait().context("failed to wait for go build")?.success() {
-        bail!("failed to build Kubernetes' programs:\n{}", said[said.len().saturating_sub(20)..].join("\n"));
-    }
-    Ok(())
+/// Whether [`ensure_node`] could work here.
+pub(super) fn check_node() -> Result<()> {
+    api()?.check()?;
+    components()?.check()?;
+    addons().check()
 }
 
 /// The release process of Kubernetes sets its version like this; a client would see v0.0.0 otherwise, and charts and

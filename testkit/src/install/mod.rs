@@ -6,17 +6,18 @@
 
 mod debian;
 mod go;
-mod kafka;
+mod go_module;
 mod kubernetes;
 mod lock;
+mod maven;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 pub use debian::{Package, find_program};
-pub use kafka::KafkaJars;
-pub use kubernetes::KubernetesTools;
+pub use kubernetes::{KubernetesTools, NodeTools};
+pub use maven::Jars;
 
 /// Told one line per step that takes a noticeable time.
 pub type Progress = fn(&str);
@@ -26,10 +27,15 @@ pub fn quiet(line: &str) {
     eprintln!("testkit: {line}");
 }
 
+/// Compiled in, so that an installed `testkit` binary works without the source tree.
+const KAFKA: &str = include_str!("../../servers/kafka/pom.xml");
+const CONNECT: &str = include_str!("../../servers/connect/pom.xml");
+const DEBEZIUM: &str = include_str!("../../servers/debezium/pom.xml");
+
 /// Where the three servers are.
 #[derive(Clone, Debug)]
 pub struct Installed {
-    pub kafka: KafkaJars,
+    pub kafka: Jars,
     pub redis_server: PathBuf,
     pub mariadbd: PathBuf,
     pub mariadb_install_db: PathBuf,
@@ -47,7 +53,7 @@ pub fn everything(progress: Progress) -> Result<(Installed, KubernetesTools)> {
 pub fn servers(progress: Progress) -> Result<Installed> {
     debian::ensure(&[debian::REDIS, debian::MARIADB, debian::JAVA, debian::MAVEN], progress)?;
     Ok(Installed {
-        kafka: kafka::ensure(progress)?,
+        kafka: maven::ensure("kafka", KAFKA, progress)?,
         redis_server: debian::program("redis-server")?,
         mariadbd: debian::program("mariadbd")?,
         mariadb_install_db: debian::program("mariadb-install-db")?,
@@ -55,9 +61,29 @@ pub fn servers(progress: Progress) -> Result<Installed> {
     })
 }
 
+/// The library that, loaded before all others, tells a process another time than it is.
+pub async fn faketime(progress: Progress) -> Result<PathBuf> {
+    let install = move || debian::ensure(&[debian::FAKETIME], progress);
+    tokio::task::spawn_blocking(install).await.context("the installer panicked")??;
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    let library = PathBuf::from(library);
+    ensure!(library.exists(), "{} is missing although its package is installed", library.display());
+    Ok(library)
+}
+
 /// [`servers`] for async code.
 pub async fn ready(progress: Progress) -> Result<Installed> {
     tokio::task::spawn_blocking(move || servers(progress)).await.context("the installer panicked")?
+}
+
+/// Kafka Connect and Debezium's connector for MariaDB, which a few tests compare with.
+pub async fn connect_ready(progress: Progress) -> Result<(Jars, Jars)> {
+    let install = move || {
+        debian::ensure(&[debian::JAVA, debian::MAVEN], progress)?;
+        let connector = maven::ensure("debezium", DEBEZIUM, progress)?;
+        Ok((maven::ensure("connect", CONNECT, progress)?, connector))
+    };
+    tokio::task::spawn_blocking(install).await.context("the installer panicked")?
 }
 
 /// An API server with its etcd, kubectl and helm. Apart from the others, so that a test without Kubernetes does not
@@ -72,8 +98,25 @@ pub async fn kubernetes_ready(progress: Progress) -> Result<KubernetesTools> {
     tokio::task::spawn_blocking(move || kubernetes(progress)).await.context("the installer panicked")?
 }
 
+/// What a whole node is made of, see [`crate::node`].
+const NODE: [debian::Package; 6] =
+    [debian::ETCD, debian::CONTAINERD, debian::CNI, debian::IPTABLES, debian::IPROUTE, debian::UTIL_LINUX];
+
+/// Everything of a whole node: containerd and its network plugins, Kubernetes' six programs, DNS and metrics.
+pub fn node(progress: Progress) -> Result<NodeTools> {
+    debian::ensure(&NODE, progress)?;
+    kubernetes::ensure_node(progress)
+}
+
+/// Whether [`node`] could work here; if not, why.
+pub(crate) fn node_can_be_had() -> Result<()> {
+    let missing = debian::missing(&NODE);
+    ensure!(debian::can_install() || missing.is_empty(), "missing: {} (Debian package names)", missing.join(" "));
+    kubernetes::check_node()
+}
+
 /// `CHATCLUSTER_CACHE`, else `~/.cache/chatcluster`.
-fn cache_folder() -> Result<PathBuf> {
+pub(crate) fn cache_folder() -> Result<PathBuf> {
     let folder = match std::env::var_os("CHATCLUSTER_CACHE") {
         Some(folder) => PathBuf::from(folder),
         None => std::env::home_dir().context("no home folder: set CHATCLUSTER_CACHE")?.join(".cache/chatcluster"),

@@ -5,6 +5,7 @@ mod properties;
 mod security;
 mod wire;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,9 @@ pub use self::security::KafkaUser;
 use self::security::Secured;
 pub use self::wire::{Operation, Resource, api_versions};
 
+use crate::faults::SmallDisk;
 use crate::install::Installed;
-use crate::install::KafkaJars;
+use crate::install::Jars;
 use crate::ports::free_port;
 use crate::process::{Probe, Spec, Supervised};
 use crate::scratch::ScratchDir;
@@ -32,7 +34,7 @@ pub struct Kafka {
     port: u16,
     behind_proxy: Option<BehindProxy>,
     secured: Option<Secured>,
-    _folder: ScratchDir,
+    folder: ScratchDir,
 }
 
 /// How to run one broker. The default is open and alone.
@@ -66,6 +68,8 @@ struct Plan<'a> {
     voters: &'a str,
     /// How many brokers hold a partition of Kafka's own topics.
     replicas: usize,
+    /// Where clients find it, when that is not 127.0.0.1.
+    host: Option<Ipv4Addr>,
     behind_proxy: Option<BehindProxy>,
     secured: Option<&'a Secured>,
     properties: &'a [(&'a str, &'a str)],
@@ -103,12 +107,13 @@ impl Kafka {
             cluster: &random_cluster_id(),
             voters: &format!("1@127.0.0.1:{controller_port}"),
             replicas: 1,
+            host: None,
             behind_proxy,
             secured: secured.as_ref(),
             properties: &properties,
         };
         let process = Self::start_planned(installed, plan, &folder).await?;
-        Ok(Self { process, port, behind_proxy, secured, _folder: folder })
+        Ok(Self { process, port, behind_proxy, secured, folder })
     }
 
     async fn start_planned(installed: &Installed, plan: Plan<'_>, folder: &ScratchDir) -> Result<Supervised> {
@@ -178,17 +183,33 @@ impl Kafka {
     pub fn process(&self) -> &Supervised {
         &self.process
     }
+
+    /// Its own disk, if it has one.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.folder.disk()
+    }
 }
 
 /// Several brokers that hold replicas of each other. Killed when dropped.
 #[derive(Debug)]
 pub struct KafkaCluster {
     brokers: Vec<Kafka>,
+    host: Option<Ipv4Addr>,
 }
 
 impl KafkaCluster {
     /// Three or more, so that a majority is left when one dies. `min.insync.replicas` is 2.
     pub async fn start(installed: &Installed, size: u16, properties: &[(&str, &str)]) -> Result<Self> {
+        Self::start_at(installed, None, size, properties).await
+    }
+
+    /// The same on all addresses of this machine; clients are told to come to `host`.
+    pub async fn start_at(
+        installed: &Installed,
+        host: Option<Ipv4Addr>,
+        size: u16,
+        properties: &[(&str, &str)],
+    ) -> Result<Self> {
         ensure!(size >= 3, "a Kafka cluster needs three brokers to survive the loss of one");
         let cluster = random_cluster_id();
         let mut nodes = Vec::new();
@@ -207,6 +228,7 @@ impl KafkaCluster {
                 cluster: &cluster,
                 voters: &voters,
                 replicas: 3,
+                host,
                 behind_proxy: None,
                 secured: None,
                 properties,
@@ -214,22 +236,27 @@ impl KafkaCluster {
             async move {
                 let folder = ScratchDir::new("kafka")?;
                 let process = Kafka::start_planned(installed, plan, &folder).await?;
-                anyhow::Ok(Kafka { process, port, behind_proxy: None, secured: None, _folder: folder })
+                anyhow::Ok(Kafka { process, port, behind_proxy: None, secured: None, folder })
             }
         });
-        Ok(Self { brokers: try_join_all(starts).await? })
+        Ok(Self { brokers: try_join_all(starts).await?, host })
     }
 
     pub fn bootstrap_servers(&self) -> String {
-        self.brokers.iter().map(Kafka::bootstrap_servers).collect::<Vec<_>>().join(",")
+        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST);
+        self.brokers.iter().map(|broker| format!("{host}:{}", broker.port)).collect::<Vec<_>>().join(",")
     }
 
     pub fn brokers(&self) -> &[Kafka] {
         &self.brokers
     }
+
+    pub fn into_brokers(self) -> Vec<Kafka> {
+        self.brokers
+    }
 }
 
-async fn format_storage(jars: &KafkaJars, plan: &Plan<'_>, config: &Path) -> Result<()> {
+async fn format_storage(jars: &Jars, plan: &Plan<'_>, config: &Path) -> Result<()> {
     let output = Command::new(&jars.java)
         .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &jars.class_path(), "kafka.tools.StorageTool", "format"])
         .args(["--cluster-id", plan.cluster, "--config"])

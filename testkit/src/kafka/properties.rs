@@ -1,13 +1,16 @@
 //! The text of a broker's `server.properties`.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::{Plan, security};
 
 pub(super) fn server_properties(plan: &Plan<'_>, folder: &Path) -> String {
     let (port, controller) = (plan.port, plan.controller_port);
-    let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{port}"), format!("CONTROLLER://127.0.0.1:{controller}")];
-    let mut advertised = vec![format!("PLAINTEXT://127.0.0.1:{port}")];
+    let listen = plan.host.map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED);
+    let host = plan.host.unwrap_or(Ipv4Addr::LOCALHOST);
+    let mut listeners = vec![format!("PLAINTEXT://{listen}:{port}"), format!("CONTROLLER://127.0.0.1:{controller}")];
+    let mut advertised = vec![format!("PLAINTEXT://{host}:{port}")];
     let mut protocols = vec!["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"];
     if let Some(behind) = &plan.behind_proxy {
         listeners.push(format!("PROXIED://127.0.0.1:{}", behind.port));

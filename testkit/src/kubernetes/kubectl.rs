@@ -1,5 +1,6 @@
 //! kubectl, as a person would use it.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -31,31 +32,44 @@ impl ApiServer {
         self.kubectl_with(&["apply", "-f", "-"], manifests).await
     }
 
-    async fn run_kubectl(&self, arguments: &[&str], kubeconfig: &std::path::Path, input: &str) -> Result<String> {
-        let mut child = Command::new(&self.tools.kubectl)
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            // What it remembers of a server's resources would outlive the server otherwise.
-            .arg("--cache-dir")
-            .arg(self.folder.path().join("kubectl"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start kubectl")?;
-        let mut stdin = child.stdin.take().context("kubectl without a standard input")?;
-        // An error here is kubectl's end, and its own words say more about that.
-        let feed = async {
-            let _ = stdin.write_all(input.as_bytes()).await;
-            drop(stdin);
-        };
-        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-        let output = output.context("failed to wait for kubectl")?;
-        if !output.status.success() {
-            bail!("kubectl {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    async fn run_kubectl(&self, arguments: &[&str], kubeconfig: &Path, input: &str) -> Result<String> {
+        run(&self.tools.kubectl, kubeconfig, &self.folder.path().join("kubectl"), arguments, input).await
     }
+}
+
+/// Runs kubectl and answers its standard output. `cache` is what it remembers of a server's resources, which would
+/// outlive the server otherwise.
+pub(crate) async fn run(
+    kubectl: &Path,
+    kubeconfig: &Path,
+    cache: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String> {
+    let mut child = Command::new(kubectl)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .arg("--cache-dir")
+        .arg(cache)
+        .args(arguments)
+        // The server is on this machine.
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("failed to start kubectl")?;
+    let mut stdin = child.stdin.take().context("kubectl without a standard input")?;
+    // An error here is kubectl's end, and its own words say more about that.
+    let feed = async {
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+    let output = output.context("failed to wait for kubectl")?;
+    if !output.status.success() {
+        bail!("kubectl {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

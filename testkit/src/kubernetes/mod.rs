@@ -21,7 +21,7 @@ mod access;
 mod audit;
 mod configuration;
 mod controllers;
-mod kubectl;
+pub(crate) mod kubectl;
 pub mod stand_in;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::FutureExt;
 
 pub use self::cluster::RedisCluster;
-pub use self::resp::Reply;
+pub use self::resp::{Connection, Reply};
 use self::resp::{Peer, command};
 
 use crate::certificates::Authority;
@@ -177,6 +177,11 @@ impl Redis {
     /// Sends one command on a connection of its own; an error reply is an error here.
     pub async fn command(&self, words: &[&str]) -> Result<Reply> {
         command(&peer(self.port, self.encrypted.as_ref(), self.password.as_deref()), words).await
+    }
+
+    /// For commands that have to keep their order.
+    pub async fn connect(&self) -> Result<Connection> {
+        Connection::open(&peer(self.port, self.encrypted.as_ref(), self.password.as_deref())).await
     }
 
     /// [`Redis::command`] as another user, over TLS where there is a port for it.

@@ -33,25 +33,43 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Sends one command on a connection of its own; an error reply is an error here.
 pub(super) async fn command(peer: &Peer, words: &[&str]) -> Result<Reply> {
-    let stream = TcpStream::connect(("127.0.0.1", peer.port)).await.context("failed to connect to Redis")?;
-    let stream: Box<dyn Stream> = match &peer.authority {
-        None => Box::new(stream),
-        Some(authority) => {
-            let name = ServerName::try_from("localhost").context("failed to name the server")?;
-            let stream = connector(authority)?.connect(name, stream).await;
-            Box::new(stream.context("failed to speak TLS with Redis")?)
-        }
-    };
-    let mut stream = BufReader::new(stream);
-    if !peer.login.is_empty() {
-        let login: Vec<&str> = ["AUTH"].into_iter().chain(peer.login.iter().map(String::as_str)).collect();
-        stream.write_all(&encode(&login)).await.context("failed to write to Redis")?;
-        stream.flush().await.context("failed to write to Redis")?;
-        read_reply(&mut stream).await?;
+    Connection::open(peer).await?.command(words).await
+}
+
+/// A connection whose commands are done in the order in which they are sent.
+pub struct Connection(BufReader<Box<dyn Stream>>);
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
     }
-    stream.write_all(&encode(words)).await.context("failed to write to Redis")?;
-    stream.flush().await.context("failed to write to Redis")?;
-    read_reply(&mut stream).await
+}
+
+impl Connection {
+    pub(super) async fn open(peer: &Peer) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", peer.port)).await.context("failed to connect to Redis")?;
+        let stream: Box<dyn Stream> = match &peer.authority {
+            None => Box::new(stream),
+            Some(authority) => {
+                let name = ServerName::try_from("localhost").context("failed to name the server")?;
+                let stream = connector(authority)?.connect(name, stream).await;
+                Box::new(stream.context("failed to speak TLS with Redis")?)
+            }
+        };
+        let mut connection = Self(BufReader::new(stream));
+        if !peer.login.is_empty() {
+            let login: Vec<&str> = ["AUTH"].into_iter().chain(peer.login.iter().map(String::as_str)).collect();
+            connection.command(&login).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Waits for the reply as long as it takes; an error reply is an error here.
+    pub async fn command(&mut self, words: &[&str]) -> Result<Reply> {
+        self.0.write_all(&encode(words)).await.context("failed to write to Redis")?;
+        self.0.flush().await.context("failed to write to Redis")?;
+        read_reply(&mut self.0).await
+    }
 }
 
 fn connector(authority: &[u8]) -> Result<TlsConnector> {

@@ -1,6 +1,5 @@
 //! One run: platform up, fleet up, load, faults, heal, quiet, stop, read everything, judge.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,23 +9,22 @@ use tokio::task::JoinSet;
 
 use super::check::{self, Case, Findings};
 use super::clock::Clock;
-use super::fleet::{Cast, Common, Fleet};
-use super::history::{History, Seen, Session, What};
+use super::fleet::{Cast, Common, Fleet, Size};
 use super::platform::{GATEWAYS, Platform};
 use super::recorder::Recorder;
-use super::report::{Report, page, report};
-use super::schedule::{Group, Planned, plan};
+use super::report::{Report, page, report, sessions};
+use super::schedule::{Fault, Group, Planned, Tempo, plan};
 use super::tokens::Tokens;
-use super::{gather, inject};
+use super::{gather, inject, quiet};
 use crate::await_condition;
+use crate::client::Outside;
 use crate::install::Progress;
+use crate::servers::{ServerOptions, Servers};
 
 /// Time for everybody to connect.
 const ONLINE_WITHIN: Duration = Duration::from_mins(1);
-/// However long things take after the last heal, this is the end of it.
-const QUIET_WITHIN: Duration = Duration::from_secs(200);
-/// The load goes on for at least so long after the last heal.
-const AFTER_HEAL: Duration = Duration::from_secs(15);
+/// Time for the first events.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(15);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
@@ -35,11 +33,17 @@ pub struct Options {
     pub seed: u64,
     /// Of the load.
     pub duration: Duration,
+    pub tempo: Tempo,
+    pub size: Size,
     pub faults: Vec<Group>,
+    /// Three brokers instead of one.
+    pub replicated: bool,
     /// Messages a second of the steady load.
     pub rate: u32,
     /// How long after commit, start of the session and heal an event may be on its way.
     pub within: Duration,
+    /// How long after the end of its token a session may go on.
+    pub grace: Duration,
     /// Where the page goes.
     pub report: PathBuf,
     /// Keeps data and logs here.
@@ -56,24 +60,49 @@ pub struct Outcome {
     pub findings: Findings,
 }
 
+/// One run on servers of its own.
 pub async fn run(options: &Options) -> Result<Outcome> {
+    (options.progress)("starting Kafka, Redis and MariaDB");
+    let small_disks = schedule(options).iter().any(|planned| planned.fault.is_of_a_disk());
+    let wanted = ServerOptions { state: options.state.clone(), replicated: options.replicated, small_disks };
+    let servers = Arc::new(Servers::start_as(options.progress, &wanted).await?);
+    let outcome = run_on(&servers, options).await;
+    if let Err(error) = servers.stop().await {
+        (options.progress)(&format!("the servers did not stop in an orderly way: {error:#}"));
+    }
+    outcome
+}
+
+/// One run on these servers, which are hurt and healed again. One at a time.
+pub async fn run_on(servers: &Arc<Servers>, options: &Options) -> Result<Outcome> {
     let say = options.progress;
-    let schedule = plan(options.seed, options.duration, &options.faults);
+    let mut schedule = schedule(options);
+    let has_disk = |planned: &Planned| match planned.fault {
+        Fault::FillKafka => servers.kafka.disk().is_some(),
+        Fault::FillMariaDb => servers.mariadb.disk().is_some(),
+        _ => true,
+    };
+    for planned in schedule.extract_if(.., |planned| !has_disk(planned)) {
+        say(&format!("not possible here, as it takes a disk of its own: {}", planned.fault.name()));
+    }
     for planned in &schedule {
         let (at, to) = (planned.at.as_secs_f64(), planned.heal.as_secs_f64());
         say(&format!("planned: {at:6.1} s to {to:6.1} s  {} ({})", planned.fault.name(), planned.target));
     }
-    let platform = Platform::start(say, options.state.as_deref(), options.plant.as_deref()).await?;
+    let (state, plant) = (options.state.as_deref(), options.plant.as_deref());
+    let clocks = schedule.iter().any(|planned| planned.fault.is_of_a_clock());
+    let platform = Platform::start(servers.clone(), say, state, plant, clocks).await?;
     let platform = Arc::new(platform);
     let clock = Clock::start();
     let deployment = &platform.deployment;
     let api = deployment.api()?;
     let tokens = Tokens::load(&deployment.folder().join("core"), &api).await?;
     say("making users and conversations");
-    let people = Cast::make(&api, &tokens).await?;
+    let people = Cast::make(&api, &tokens, &options.size).await?;
     let cores = deployment.api_bases().iter().map(|base| api.at(base)).collect();
-    let gateways = deployment.gateway_ws_urls().to_vec();
-    let common = Arc::new(Common::new(Recorder::new(clock), tokens, gateways, cores, options.seed));
+    let gateways = [deployment.gateway_ws_urls().to_vec(), platform.user_events.clone()];
+    let recorder = Recorder::new(clock);
+    let common = Arc::new(Common::new(recorder, tokens, gateways, cores, options.seed, &options.size));
 
     let (mut fleet, load) = Fleet::start(&common, &people);
     let late = people.late();
@@ -83,40 +112,59 @@ pub async fn run(options: &Options) -> Result<Outcome> {
         anyhow::Ok(())
     })
     .await?;
+    // workers that join their group a moment later would hold up all events of a short run
+    fleet.rouse(&people).await?;
+    let arrived = await_condition("events to arrive", ARRIVE_WITHIN, || async {
+        let lacking = common.recorder.lacking(&gather::heads(&platform).await?);
+        ensure!(lacking == 0, "{lacking} sessions lack some");
+        anyhow::Ok(())
+    });
+    if let Err(error) = arrived.await {
+        // whether that is wrong is for the checks to say
+        say(&format!("{error:#}"));
+    }
     say(&format!("{} clients; load begins", fleet.size));
-    fleet.begin(&people, load, options.rate);
+    let prefix = &deployment.namespace().context("no namespace")?.redis_prefix;
+    fleet.begin(&people, load, options.rate, servers, Outside::of(deployment)?, prefix);
     let start = Instant::now();
     let watching = tokio::spawn(watch(platform.clone(), common.clone(), start, say));
     let faults = torture(&schedule, &platform, &common, start, say);
     let faults = async {
         let outcome = faults.await;
         // a server that was long in coming back is given the same time as any other
-        tokio::time::sleep(AFTER_HEAL).await;
+        tokio::time::sleep(options.tempo.cool_down).await;
         outcome
     };
     let (faults, ()) = tokio::join!(faults, tokio::time::sleep(options.duration));
     fleet.calm().await;
     faults?;
     say("load ended, everything is healed; waiting until all is seen");
-    quiet(&platform, &common, fleet.size, options.within, say).await;
+    quiet::quiet(&platform, &common, fleet.size, options.within, say).await;
     watching.abort();
     let history = common.recorder.close();
     fleet.stop().await;
 
     say("reading the database, the topic and REST");
     let truth = gather::truth(&platform, &common, &people).await?;
-    let within = u64::try_from(options.within.as_millis()).unwrap_or(u64::MAX);
-    let case = Case { history: &history, truth: &truth, within };
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let case = Case { history: &history, truth: &truth, within: ms(options.within), grace: ms(options.grace) };
     let findings = check::all(&case);
     let made = report(&case, &findings);
     write(&options.report, &page(&title(options), &made, &history, &findings))?;
     if let Some(state) = &options.state {
         write(&state.join("sessions.txt"), &sessions(&history))?;
     }
-    if let Err(error) = platform.stop().await {
+    // a planted bug need not end well
+    if options.plant.is_none()
+        && let Err(error) = platform.deployment.stop().await
+    {
         say(&format!("not everything stopped in an orderly way: {error:#}"));
     }
     Ok(Outcome { report: made, findings })
+}
+
+fn schedule(options: &Options) -> Vec<Planned> {
+    plan(options.seed, options.duration, options.tempo, &options.faults)
 }
 
 /// Does what is planned, each at its time.
@@ -173,58 +221,6 @@ fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
-}
-
-/// Until everybody is online, every send is answered, every online session has everything and the outbox is empty; or until it is clear that
-/// this will not be.
-async fn quiet(platform: &Platform, common: &Common, size: usize, within: Duration, say: Progress) {
-    let start = Instant::now();
-    let limit = QUIET_WITHIN.min(within + Duration::from_secs(5));
-    loop {
-        let look = async {
-            let heads = gather::heads(platform).await?;
-            let now = common.recorder.progress();
-            let open = now.open + size.saturating_sub(now.online);
-            anyhow::Ok((open, common.recorder.lacking(&heads), gather::outbox_rows(platform).await?))
-        };
-        let looked = look.await;
-        if matches!(looked, Ok((0, 0, 0))) {
-            say(&format!("all is seen after {:.1} s", start.elapsed().as_secs_f64()));
-            return;
-        }
-        if start.elapsed() > limit {
-            match looked {
-                Ok((open, lacking, rows)) => say(&format!(
-                    "gave up: {open} sends without an answer or clients without a session, {lacking} sessions lack events, {rows} rows in the outbox"
-                )),
-                Err(error) => say(&format!("gave up: {error:#}")),
-            }
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// Everything that was seen, for whoever looks for the cause of a finding.
-fn sessions(history: &History) -> String {
-    let mut text = String::new();
-    for session in &history.sessions {
-        let end = session.end.as_ref().map(|end| format!("{} {:?} {:?}", end.at, end.by, end.code));
-        let Session { device, user, gateway, conduct, ready, exact, claims, seen, .. } = session;
-        let _ = write!(
-            text,
-            "session of device {device}, user {user}, gateway {gateway}, {conduct:?}, ready {ready}, frames {}, end {end:?}\n\
-             \tclaims (exact: {exact}): {claims:?}\n",
-            seen.len()
-        );
-        for Seen { at, what } in seen {
-            let _ = match what {
-                What::Event(event) => writeln!(text, "\t{at}\t{}\t{}\t{}", event.conversation, event.seq, event.kind),
-                other => writeln!(text, "\t{at}\t{other:?}"),
-            };
-        }
-    }
-    text
 }
 
 fn title(options: &Options) -> String {

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 pub(super) type Socket = WebSocketStream<Throttled>;
@@ -23,8 +24,22 @@ const SEGMENT: usize = 256;
 /// Bytes a second that are read; 0: as fast as can be. May be changed at any time.
 pub(super) type Rate = Arc<AtomicU32>;
 
-/// Connects and upgrades; a slow one with a small receive buffer.
-pub(super) async fn open(url: &str, rate: &Rate, slow: bool) -> Result<Socket> {
+/// Connects and upgrades, offering a subprotocol; a slow one with a small receive buffer.
+pub(super) async fn open(url: &str, subprotocol: Option<&str>, rate: &Rate, slow: bool) -> Result<Socket> {
+    let mut request = ClientRequestBuilder::new(url.parse().context("no URL")?);
+    if let Some(subprotocol) = subprotocol {
+        request = request.with_sub_protocol(subprotocol);
+    }
+    upgrade(url, request, rate, slow).await
+}
+
+/// The same with a token.
+pub(super) async fn open_as(url: &str, token: &str) -> Result<Socket> {
+    let request = ClientRequestBuilder::new(url.parse().context("no URL")?);
+    upgrade(url, request.with_header("Authorization", format!("Bearer {token}")), &Rate::default(), false).await
+}
+
+async fn upgrade(url: &str, request: ClientRequestBuilder, rate: &Rate, slow: bool) -> Result<Socket> {
     let address = url.trim_start_matches("ws://").split('/').next().unwrap_or_default();
     let socket = TcpSocket::new_v4().context("failed to make a socket")?;
     if slow {
@@ -33,7 +48,7 @@ pub(super) async fn open(url: &str, rate: &Rate, slow: bool) -> Result<Socket> {
     let stream = socket.connect(address.parse().context("no address")?).await.context("failed to connect")?;
     stream.set_nodelay(true).context("failed to set up the connection")?;
     let stream = Throttled { stream, rate: rate.clone(), pause: None };
-    let (socket, _) = client_async(url, stream).await.context("the upgrade failed")?;
+    let (socket, _) = client_async(request, stream).await.context("the upgrade failed")?;
     Ok(socket)
 }
 

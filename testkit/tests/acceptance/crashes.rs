@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chatcluster_testkit::{Deployment, WAIT};
 
-use crate::participant::{Participant, check, group};
+use chatcluster_testkit::acceptance::participant::{Participant, check, group};
 
 /// Messages of each of the three senders.
 const EACH: usize = 150;

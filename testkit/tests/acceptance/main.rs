@@ -2,21 +2,15 @@
 //! and the real one (Kafka, Redis, MariaDB, two gateways, separate processes).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so the short way")]
 
-mod bad_input;
 mod crashes;
-mod entitlement;
-mod idempotence;
-mod operations;
-mod ordering;
 mod outages;
 mod outside;
-mod participant;
-mod resume;
-mod sessions;
-mod tracing;
 
 use anyhow::Result;
 use chatcluster_testkit::Deployment;
+use chatcluster_testkit::acceptance::{
+    bad_input, entitlement, fallback, idempotence, operations, ordering, resume, sessions, tracing,
+};
 
 /// Shows what the processes had to say when a test failed, and stops them in an orderly way when it did not.
 async fn conclude(deployment: Deployment, outcome: Result<()>) -> Result<()> {
@@ -52,26 +46,8 @@ macro_rules! over_both {
     };
 }
 
-over_both! {
-    ordering::a_thousand_messages_from_three_users_are_seen_in_order_once,
-    ordering::who_joins_later_sees_what_follows_and_who_leaves_sees_nothing_more,
-    ordering::a_new_conversation_reaches_sessions_that_were_there_before_it,
-    resume::a_client_that_resumes_gets_exactly_what_it_missed,
-    resume::a_position_resumes_like_a_map,
-    resume::a_session_without_resume_goes_on_from_the_delivered_watermark,
-    resume::too_long_an_absence_is_said_explicitly,
-    idempotence::the_same_client_msg_id_is_one_message,
-    entitlement::a_stranger_can_neither_send_nor_read_nor_receive,
-    entitlement::a_forged_sender_has_no_effect,
-    entitlement::workspaces_and_tokens_are_checked,
+chatcluster_testkit::acceptances! { over_both:
     sessions::an_open_socket_is_closed_at_expiry,
-    sessions::a_ticket_opens_one_session,
-    sessions::receipts_reach_the_sender_as_status,
-    sessions::typing_reaches_the_others,
-    bad_input::frames_are_refused_and_the_connection_survives,
-    bad_input::what_cannot_be_survived_closes_with_its_reason,
-    bad_input::rest_answers_problem_documents,
-    operations::every_service_shows_health_and_figures,
     tracing::one_id_follows_a_message,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chatcluster_testkit::{Deployment, Resume, WAIT, await_condition};
 
-use crate::participant::{Participant, check, group};
+use chatcluster_testkit::acceptance::participant::{Participant, check, group};
 
 /// How long each server is away.
 const AWAY: Duration = Duration::from_secs(20);

@@ -1,14 +1,16 @@
 //! The durable, partitioned, ordered log: what core's relay appends to and workers consume.
 
+mod dead_letter;
 pub mod embedded;
 pub mod kafka;
 pub mod partitioner;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcluster_contracts::topics::{Group, Topic};
+use tokio_util::sync::CancellationToken;
 
 /// A record on its way in. Records of one key keep their order; the partition is murmur2(key), as every JVM producer
 /// computes it.
@@ -124,4 +126,26 @@ pub trait EventLog: Send + Sync + 'static {
     /// Joins `group` on `topics`. A group that never committed starts at the earliest record; an ephemeral topic
     /// ([`is_ephemeral`]) starts at its end, at every assignment.
     async fn subscribe(&self, group: Group, topics: &[Topic]) -> Result<Box<dyn Consumer>, LogError>;
+}
+
+/// Between two attempts to join a group.
+const SUBSCRIBE_RETRY: Duration = Duration::from_secs(1);
+
+/// Joins a group, however long the log is away. None: `stop` came first.
+pub async fn subscribe_until(
+    stop: &CancellationToken,
+    log: &dyn EventLog,
+    group: Group,
+    topics: &[Topic],
+) -> Option<Box<dyn Consumer>> {
+    loop {
+        match log.subscribe(group, topics).await {
+            Ok(consumer) => return Some(consumer),
+            Err(error) => tracing::warn!(%error, group = group.default_name(), "subscription failed; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(SUBSCRIBE_RETRY) => {}
+        }
+    }
 }

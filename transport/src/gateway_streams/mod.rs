@@ -13,6 +13,8 @@ use chatcluster_contracts::{
     stream_entry::StreamEntry,
 };
 
+use crate::channels::{ChannelLogs, Channels, rooms::RoomChannels};
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StreamError {
     #[error("redis is away: {0}")]
@@ -87,6 +89,15 @@ pub struct Renewed {
     pub taken: bool,
 }
 
+/// How far a walk through the registry has come; it begins at the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The first slot of the server that is walked through; 0 without a cluster.
+    pub(crate) slot: u16,
+    /// The server's own mark; 0: its beginning.
+    pub(crate) cursor: u64,
+}
+
 /// Says that the connections of a slice's users are as they were: it is another one after each change.
 pub type Version = u64;
 
@@ -101,6 +112,16 @@ pub trait Registry: Send + Sync + 'static {
     async fn register(&self, connections: &[Registration]) -> Result<(), StreamError>;
 
     async fn unregister(&self, connections: &[Registration]) -> Result<(), StreamError>;
+
+    /// Says that these connections are still there: their entries are kept for another
+    /// [`CONNECTION_TTL`](chatcluster_contracts::redis_keys::CONNECTION_TTL). Answers which of them have one; the others are
+    /// to be registered again.
+    async fn keep(&self, connections: &[Registration]) -> Result<Vec<bool>, StreamError>;
+
+    /// Some of the connections that have an entry, whoever made it, and where to go on from; `None` at the end. A walk
+    /// from the beginning to the end passes every connection that was there all the while, perhaps more than once. Those
+    /// whose keys a Redis Cluster moves to another server meanwhile may be left to the next walk.
+    async fn walk(&self, from: Place) -> Result<(Vec<ConnectionId>, Option<Place>), StreamError>;
 
     /// Takes the lease for a boot that has just begun, also from another boot, which is then told so when it renews: a
     /// gateway that was killed is back at once. Answers from whom it was taken.
@@ -162,6 +183,9 @@ pub trait GatewayStreams: Send + Sync + 'static {
     fn writer(&self) -> Arc<dyn StreamWriter>;
     fn registry(&self) -> Arc<dyn Registry>;
     fn signals(&self) -> Arc<dyn Signals>;
+    fn channels(&self) -> Arc<dyn Channels>;
+    fn logs(&self) -> Arc<dyn ChannelLogs>;
+    fn rooms(&self) -> Arc<dyn RoomChannels>;
 
     /// Opens the gateway's own stream at its end: what was there before was meant for sessions of an earlier boot.
     /// Creates stream and group where they are missing.

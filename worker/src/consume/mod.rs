@@ -1,6 +1,7 @@
 //! One member of the consumer group: hands each record to the task of its partition. Partitions run in parallel, the
 //! records of one in order.
 
+pub(crate) mod hints;
 mod partition;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -3,21 +3,22 @@
 use std::{
     collections::HashSet,
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use chatcluster_contracts::ids::UserId;
+use chatcluster_contracts::{ids::UserId, topics::Topic};
 use chatcluster_service::trace;
 use chatcluster_transport::event_log::{ConsumerControl, Record, TopicPartition};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Depth;
 use crate::{
+    clock::{age, now_ms},
     config::Options,
     dead_letter::DeadLetters,
     decode::{Work, decode},
     digest::Digests,
-    metrics::{TopicLabel, WorkerMetrics},
+    metrics::{PartitionLabel, WorkerMetrics},
     plan::{Resolved, plan},
     publish::{Publisher, until_done},
     resolve::{Connections, CoreAway, CoreClient, Members},
@@ -25,6 +26,9 @@ use crate::{
 
 /// How often core may deny a conversation before its record is given up.
 const UNKNOWN_TRIES: u32 = 3;
+
+/// Nobody types any more what somebody typed so long ago.
+const TYPING_FOR: Duration = Duration::from_secs(10);
 
 /// Everything a partition's task works with. Cheap to clone.
 #[derive(Clone)]
@@ -61,7 +65,8 @@ impl Pipeline {
         depth: Arc<Depth>,
         control: Arc<dyn ConsumerControl>,
     ) {
-        let mut members = Members::new(self.core.clone(), self.options.member_cache);
+        let Options { member_cache, fanout_broadcast_above, .. } = self.options;
+        let mut members = Members::new(self.core.clone(), member_cache, fanout_broadcast_above);
         let mut batch = Vec::with_capacity(usize::from(self.options.fanout_batch));
         while queue.recv_many(&mut batch, usize::from(self.options.fanout_batch)).await > 0 {
             let count = batch.len();
@@ -73,7 +78,7 @@ impl Pipeline {
             self.process(&batch, &mut members).await;
             control.finished(partition, last);
             depth.taken(count, self.queue(), || control.resume(partition));
-            let label = TopicLabel { topic: partition.topic.default_name() };
+            let label = PartitionLabel { topic: partition.topic.default_name(), partition: partition.partition };
             self.metrics().records.get_or_create(&label).inc_by(count as u64);
             batch.clear();
         }
@@ -85,6 +90,10 @@ impl Pipeline {
         let mut resolved = Vec::with_capacity(records.len());
         let mut traced = Vec::new();
         for record in records {
+            if record.partition.topic == Topic::Typing && age(record) > TYPING_FOR {
+                self.metrics().expired.inc();
+                continue;
+            }
             match decode(record) {
                 Ok(work) => {
                     if let Work::Event { head, trace: Some(trace), .. } = &work
@@ -110,11 +119,11 @@ impl Pipeline {
             routes
         })
         .await;
-        let entries = plan(resolved, &routes);
+        let plan = plan(resolved, &routes);
         self.metrics().resolve.observe(start.elapsed().as_secs_f64());
-        self.digests.note(&entries);
-        let gateways = entries.len();
-        self.publisher.write(entries).await;
+        self.digests.note(&plan);
+        let gateways = plan.entries.len();
+        self.publisher.carry_out(plan).await;
         self.observe_age(records);
         for (trace, conversation, seq, appended_ms) in traced {
             let _span = trace::hop("worker.xadd", &trace).entered();
@@ -132,10 +141,11 @@ impl Pipeline {
     async fn resolve(&self, work: Work, members: &mut Members) -> Result<Resolved, CoreAway> {
         Ok(match work {
             Work::Direct { user, payload } => Resolved::Direct { user, payload },
+            Work::Room(record) => Resolved::Room(record),
             Work::Event { head, payload, trace } => {
                 let mut unknown = 0;
-                let found = loop {
-                    match members.entitled(&head).await {
+                let audience = loop {
+                    match members.audience(&head).await {
                         Ok(found) => break found,
                         Err(error @ CoreAway::Unknown(_)) if unknown >= UNKNOWN_TRIES => return Err(error),
                         Err(error) => {
@@ -144,7 +154,7 @@ impl Pipeline {
                         }
                     }
                 };
-                Resolved::Event { head, payload, trace, members: found }
+                Resolved::Event { head, payload, trace, audience }
             }
             Work::Typing { conversation, typist, payload } => {
                 // not worth waiting for
@@ -161,19 +171,12 @@ impl Pipeline {
     }
 
     fn observe_age(&self, records: &[Record]) {
-        let now = now_ms();
         for record in records {
-            let age = f64::from(u32::try_from(now - record.timestamp_ms).unwrap_or_default()) / 1000.0;
-            self.metrics().record_age.observe(age);
+            self.metrics().record_age.observe(age(record).as_secs_f64());
         }
     }
 }
 
 fn micros(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

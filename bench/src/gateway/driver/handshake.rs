@@ -44,10 +44,10 @@ pub(super) fn subscribe(address: SocketAddr, dialect: Dialect, rooms: &[String])
     batch.into_iter().map(|(opened, _)| opened.ready()).collect()
 }
 
-/// Opens a publishing connection: a plain one, or a WebSocket where the dialect publishes by that.
+/// Opens a publishing connection: a plain one, to Redis where that is published by, or a WebSocket where the dialect publishes by that.
 pub(super) fn publisher(address: SocketAddr, dialect: Dialect) -> Result<TcpStream> {
     let Some(steps) = dialect.publisher() else {
-        let stream = connect(address)?;
+        let stream = connect(dialect.publishes_to().unwrap_or(address))?;
         stream.set_nonblocking(true)?;
         return Ok(stream);
     };

@@ -58,6 +58,7 @@ impl Publisher {
                 rest = behind;
             }
         } else {
+            let answer = if self.dialect.publishes_to().is_some() { redis_answer } else { answer };
             while let Some(behind) = answer(rest)? {
                 self.outstanding = self.outstanding.checked_sub(1).context("more answers than publishes")?;
                 rest = behind;
@@ -80,4 +81,11 @@ fn answer(bytes: &[u8]) -> Result<Option<&[u8]>> {
     let length =
         length.map_or(Ok(0), |header| std::str::from_utf8(header.value)?.parse().map_err(anyhow::Error::from))?;
     Ok(bytes.get(head + length..))
+}
+
+/// The bytes behind Redis's first answer: how many heard it.
+fn redis_answer(bytes: &[u8]) -> Result<Option<&[u8]>> {
+    let Some(end) = bytes.windows(2).position(|end| end == b"\r\n") else { return Ok(None) };
+    ensure!(bytes[0] == b':', "a publish was answered by {}", String::from_utf8_lossy(&bytes[..end]));
+    Ok(Some(&bytes[end + 2..]))
 }

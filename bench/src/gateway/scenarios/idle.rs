@@ -40,7 +40,7 @@ pub(super) fn run(server: Server, places: &Places) -> Result<Vec<Figure>> {
 }
 
 /// What a server allocates at first use is not that of its connections. So little that it leaves no room for many.
-fn warm(running: &Running) -> Result<()> {
+pub(super) fn warm(running: &Running) -> Result<()> {
     let mut fleet = Fleet::new(running.endpoint, 4)?;
     fleet.grow(4)?;
     let pace = Pace::Rate(100.0);
@@ -50,7 +50,7 @@ fn warm(running: &Running) -> Result<()> {
 }
 
 /// Memory once it does not change any more, or what it is after a few seconds.
-fn settled_pss(process: &Process) -> Result<u64> {
+pub(super) fn settled_pss(process: &Process) -> Result<u64> {
     let deadline = Instant::now() + Duration::from_secs(3);
     let mut before = process.pss()?;
     loop {

@@ -1,5 +1,6 @@
 //! What is measured. Each scenario starts the server afresh and returns its figures by name.
 
+mod crowd;
 mod idle;
 mod load;
 mod slow;
@@ -21,6 +22,8 @@ pub(crate) enum Scenario {
     Rooms,
     /// 1,000 rooms of one reader, saturation
     OneToOne,
+    /// 10,000 connections in 1,000 rooms: memory, and latency at a fixed rate
+    Crowd,
     /// A tenth of 1,000 readers stops reading, 20 MB meant for each
     Slow,
 }
@@ -42,6 +45,7 @@ impl Scenario {
             Self::Broadcast => "broadcast, 1 room x 1,000",
             Self::Rooms => "100 rooms x 10",
             Self::OneToOne => "1,000 x 1",
+            Self::Crowd => "1,000 rooms x 10",
             Self::Slow => "100 of 1,000 readers stop reading, 20 MB meant for each",
         }
     }
@@ -49,7 +53,7 @@ impl Scenario {
     /// Whether a server takes part.
     pub(crate) fn has(self, server: Server) -> bool {
         // at these sizes RabbitMQ does a fifth of the rate
-        self != Self::Slow || !matches!(server, Server::GatewayStomp | Server::Rabbitmq)
+        !matches!(self, Self::Slow | Self::Crowd) || !matches!(server, Server::GatewayStomp | Server::Rabbitmq)
     }
 
     /// How often it is run when everything is run so many times: what is long and compares a server with itself, once.
@@ -63,6 +67,7 @@ impl Scenario {
             Self::Broadcast => load::broadcast(server, places, times),
             Self::Rooms => load::saturation(server, places, times, 100, &[100, 400]),
             Self::OneToOne => load::saturation(server, places, times, 1000, &[250, 1000]),
+            Self::Crowd => crowd::run(server, places, times),
             Self::Slow => slow::run(server, places),
         }
     }

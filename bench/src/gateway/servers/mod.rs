@@ -5,6 +5,7 @@ mod nchan;
 mod ours;
 mod process;
 mod rabbitmq;
+mod user_events;
 mod ws;
 
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub(crate) enum Server {
     Gateway,
     /// The same over STOMP
     GatewayStomp,
+    /// The gateway's road for user events, published in a Redis
+    UserEvents,
     /// nginx with nchan
     Nchan,
     /// A plain loop over the sockets of Node's package ws
@@ -61,6 +64,7 @@ impl Server {
             Self::LimitBatched => "limit, batched",
             Self::Gateway => "gateway",
             Self::GatewayStomp => "gateway, STOMP",
+            Self::UserEvents => "user events",
             Self::Nchan => "nchan",
             Self::Ws => "ws on Node",
             Self::Rabbitmq => "RabbitMQ STOMP",
@@ -73,6 +77,7 @@ impl Server {
             Self::LimitBatched => ours::limit(true),
             Self::Gateway => ours::gateway(places, ours::ROOMS),
             Self::GatewayStomp => ours::gateway(places, ours::STOMP),
+            Self::UserEvents => user_events::start(places),
             Self::Nchan => nchan::start(),
             Self::Ws => ws::start(),
             Self::Rabbitmq => rabbitmq::start(),
@@ -92,6 +97,7 @@ impl Server {
             Self::Gateway | Self::GatewayStomp => {
                 (!places.gateway.is_file()).then(|| format!("{} is not built", places.gateway.display()))
             }
+            Self::UserEvents => user_events::missing(places),
             Self::Nchan => nchan::missing().map(str::to_owned),
             Self::Ws => ws::missing().map(str::to_owned),
             Self::Rabbitmq => rabbitmq::missing().map(str::to_owned),

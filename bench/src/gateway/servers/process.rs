@@ -30,16 +30,26 @@ impl Process {
     /// Starts `command` in a fresh folder, with the core of servers as its only one. It is told to end when this
     /// process ends first.
     pub(super) fn start(command: &[&str], environment: &[(&str, &str)], folder: tempfile::TempDir) -> Result<Self> {
+        // a child has the cores that its parent has when it is started
+        cores::as_server()?;
+        let started = Self::spawn(command, environment, folder);
+        cores::as_driver()?;
+        started
+    }
+
+    /// The same on the driver's core: what a server needs and what is not measured.
+    pub(super) fn start_beside(command: &[&str], folder: tempfile::TempDir) -> Result<Self> {
+        Self::spawn(command, &[], folder)
+    }
+
+    fn spawn(command: &[&str], environment: &[(&str, &str)], folder: tempfile::TempDir) -> Result<Self> {
         let log = File::create(folder.path().join("output.log"))?;
         let mut bound = Command::new("setpriv");
         bound.args(["--pdeathsig", "TERM", "--"]).args(command);
         bound.envs(environment.iter().copied()).current_dir(folder.path());
         bound.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // a child has the cores that its parent has when it is started
-        cores::as_server()?;
-        let child = bound.spawn().context("failed to start setpriv");
-        cores::as_driver()?;
-        Ok(Self { child: child?, folder })
+        let child = bound.spawn().context("failed to start setpriv")?;
+        Ok(Self { child, folder })
     }
 
     /// Waits until the address accepts connections.

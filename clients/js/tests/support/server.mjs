@@ -25,7 +25,7 @@ export class Server extends Api {
   #folder = mkdtempSync(join(tmpdir(), 'chatcluster-js-'));
   #flags;
 
-  /** Started and ready; ended with the test `t`. */
+  /** Started and ready; ended with the test `t`. A flag may be a function of the server, for what depends on its port. */
   static async start(t, ...flags) {
     if (!existsSync(BINARY)) throw new Error(`no server at ${BINARY}: cargo build --bin chatcluster, or set CHATCLUSTER_BINARY`);
     const server = new Server();
@@ -53,7 +53,8 @@ export class Server extends Api {
 
   async run() {
     const log = openSync(join(this.#folder, 'log'), 'a');
-    const words = ['run', '--listen', `127.0.0.1:${this.port}`, '--data-dir', join(this.#folder, 'data'), ...this.#flags];
+    const flags = this.#flags.map((flag) => (typeof flag === 'function' ? flag(this) : flag));
+    const words = ['run', '--listen', `127.0.0.1:${this.port}`, '--data-dir', join(this.#folder, 'data'), ...flags];
     this.#child = spawnChild('SIGKILL', BINARY, words, { stdio: ['ignore', log, log] });
     const child = this.#child;
     await until('the server is ready', async () => {

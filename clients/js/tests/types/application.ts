@@ -26,4 +26,9 @@ new Client({ url: 'wss://chat.example/ws', token: 't', onEvent() {} });
 
 const sent: Promise<Sent> = client.send('c', 'hello', { clientMsgId: 'x' });
 void sent.then(({ seq }) => client.read('c', seq));
+const joined: Promise<void> = client.join('r', { history: 20 });
+client.on('record', ({ roomId, data }) => void [roomId, data]);
+// @ts-expect-error: the id of a record is not always there
+client.on('record', ({ id }) => void id.length);
+void joined.then(() => client.leave('r'));
 void client.close({ waitMs: 100 }).then(off);

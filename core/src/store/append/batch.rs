@@ -42,15 +42,23 @@ pub(super) async fn run(
     if bounds == Bounds::Batch {
         looking.statement(context.dialect.begin(), []);
     }
-    facts::ask(&mut looking, context.dialect, sends);
+    let asked = facts::ask(&mut looking, context.dialect, sends);
     let mut answers = looking.fetch(connection).await?.into_iter();
     if bounds == Bounds::Batch {
         // the beginning has no rows
         answers.next();
     }
-    let plan = plan(sends, facts::read(answers)?, clock::now(), new_message_id);
+    let (facts, people) = facts::read(asked, answers)?;
+    #[cfg(feature = "plants")]
+    let facts = with_a_gap(facts);
+    let plan = plan(sends, facts, clock::now(), new_message_id);
+    #[cfg(feature = "plants")]
+    if bounds == Bounds::Batch && chatcluster_service::plants::planted_once_in("ack-without-commit", 20) {
+        sqlx::Executor::execute(connection, "ROLLBACK").await?;
+        return Ok(Done { outcomes: plan.outcomes, shards: Vec::new() });
+    }
     let mut writing = Script::new(context.dialect);
-    let shards = rows::write(&mut writing, context, sends, &plan)?;
+    let shards = rows::write(&mut writing, context, sends, &plan, &people)?;
     if bounds == Bounds::Batch {
         writing.statement("COMMIT", []);
     }
@@ -64,4 +72,12 @@ fn new_message_id() -> MessageId {
     let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
     // A UUID consists of characters an id may have; the parse cannot fail.
     MessageId::parse(text).unwrap_or_else(|_| new_message_id())
+}
+
+#[cfg(feature = "plants")]
+fn with_a_gap(mut facts: crate::domain::plan::Facts) -> crate::domain::plan::Facts {
+    if chatcluster_service::plants::planted_once_in("seq-skips", 10) {
+        facts.conversations.values_mut().for_each(|locked| locked.last_seq = locked.last_seq.next());
+    }
+    facts
 }

@@ -121,6 +121,13 @@ impl Lane {
             let outcomes = self.outcomes(&messages).await;
             for ((message, (queued_at, answer)), outcome) in messages.iter().zip(senders).zip(outcomes) {
                 self.note(message, queued_at, &outcome);
+                #[cfg(feature = "plants")]
+                let outcome = if chatcluster_service::plants::planted_once_in("refuse-what-is-stored", 20) {
+                    use chatcluster_contracts::problem::{Code, Problem};
+                    Err(Problem::new(Code::NotAMember, "a planted refusal"))
+                } else {
+                    outcome
+                };
                 // A sender that went away reads its result when it comes back with the same client message id.
                 let _ = answer.send(outcome);
             }

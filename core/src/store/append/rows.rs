@@ -1,20 +1,44 @@
-//! Writes a decided batch: three multi-row inserts and one update.
+//! Writes a decided batch: multi-row inserts and one update.
 
-use chatcluster_contracts::{ids::MessageId, topics::Topic};
+use std::collections::BTreeSet;
 
+use chatcluster_contracts::{
+    ids::{MessageId, UserId},
+    record::NotificationRecord,
+    topics::Topic,
+};
+use uuid::Uuid;
+
+use super::facts::People;
 use crate::{
-    domain::{message::NewMessage, plan::Plan},
+    domain::{
+        mention::mentioned,
+        message::{NewMessage, Stored},
+        plan::Plan,
+        receipt::sent_records,
+    },
     store::{
         Context, Result,
+        acks::status_row,
         events::{self, EventRow},
+        notifications,
         outbox::{self, NewOutboxRow},
         script::Script,
         sql::{repeat, signed},
     },
 };
 
+/// Characters of a message that a notification repeats.
+const MAX_EXCERPT: usize = 200;
+
 /// Answers the outbox shards that get something.
-pub(super) fn write(script: &mut Script, context: &Context, sends: &[NewMessage], plan: &Plan) -> Result<Vec<u32>> {
+pub(super) fn write(
+    script: &mut Script,
+    context: &Context,
+    sends: &[NewMessage],
+    plan: &Plan,
+    people: &People,
+) -> Result<Vec<u32>> {
     if plan.appended.is_empty() {
         return Ok(Vec::new());
     }
@@ -27,16 +51,46 @@ pub(super) fn write(script: &mut Script, context: &Context, sends: &[NewMessage]
         outbox_rows.push(NewOutboxRow {
             topic: Topic::Messages,
             key: stored.conversation_id.as_str().to_owned(),
+            follows: None,
             event_type: row.event_type,
             payload: row.payload.clone(),
             traceparent: send.trace.map(|trace| trace.to_string()),
         });
         event_rows.push(row);
     }
+    let told = sent_records(plan.appended.iter().map(|(index, stored)| (&sends[*index].sender_id, stored)));
+    outbox_rows.extend(told.iter().map(|(sender, record)| status_row(sender, record)));
+    let mentions: Vec<_> =
+        plan.appended.iter().flat_map(|(index, stored)| mentions(&sends[*index], stored, people)).collect();
+    notifications::insert(script, &mentions);
+    outbox_rows.extend(mentions.iter().map(|mention| notifications::row(mention, NotificationRecord::MENTION)));
     events::insert(script, &event_rows);
     let shards = outbox::insert(script, context, &outbox_rows)?;
     heads(script, plan);
     Ok(shards)
+}
+
+/// One notification for each member whose name is in the text, the sender excepted.
+fn mentions(send: &NewMessage, stored: &Stored, people: &People) -> Vec<NotificationRecord> {
+    if people.members.is_empty() {
+        return Vec::new();
+    }
+    let named = mentioned(send.content.as_str());
+    let member = |name: &str| people.members.get(&(send.conversation_id.clone(), name.to_owned()));
+    let members: BTreeSet<&UserId> = named.iter().filter_map(|name| member(name.as_str())).collect();
+    let sender = people.display_names.get(&send.sender_id).map_or("Somebody", String::as_str);
+    let mention = |user: &UserId| NotificationRecord {
+        id: Uuid::now_v7().to_string(),
+        user_id: user.clone(),
+        title: format!("{sender} mentioned you"),
+        content: send.content.as_str().chars().take(MAX_EXCERPT).collect(),
+        kind: NotificationRecord::MENTION.into(),
+        related_entity_id: Some(stored.message_id.as_str().to_owned()),
+        conversation_id: Some(stored.conversation_id.clone()),
+        read: false,
+        created_at: stored.created_at,
+    };
+    members.into_iter().filter(|user| **user != send.sender_id).map(mention).collect()
 }
 
 fn messages(script: &mut Script, sends: &[NewMessage], plan: &Plan) {

@@ -79,6 +79,8 @@ pub enum SubscribeTo {
     StatusUpdates,
     Typing,
     Notifications,
+    /// Who comes and who goes.
+    Presence,
     /// What of this session's was refused without ending it.
     Errors,
     Conversation(ConversationId),
@@ -109,6 +111,7 @@ impl SubscribeTo {
             "status-updates" => Ok(Self::StatusUpdates),
             "typing" => Ok(Self::Typing),
             "notifications" => Ok(Self::Notifications),
+            "presence" => Ok(Self::Presence),
             "errors" => Ok(Self::Errors),
             _ => Err(unknown()),
         }
@@ -123,6 +126,7 @@ impl std::fmt::Display for SubscribeTo {
             Self::StatusUpdates => f.write_str("/user/queue/status-updates"),
             Self::Typing => f.write_str("/user/queue/typing"),
             Self::Notifications => f.write_str("/user/queue/notifications"),
+            Self::Presence => f.write_str("/user/queue/presence"),
             Self::Errors => f.write_str("/user/queue/errors"),
             Self::Conversation(id) => write!(f, "/topic/conversations.{id}"),
             Self::Room(id) => write!(f, "/topic/rooms.{id}"),
@@ -177,6 +181,7 @@ mod tests {
             "/user/queue/status-updates",
             "/user/queue/typing",
             "/user/queue/notifications",
+            "/user/queue/presence",
             "/user/queue/errors",
             "/topic/conversations.c-1.x",
             "/topic/rooms.r1",

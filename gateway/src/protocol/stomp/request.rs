@@ -77,6 +77,8 @@ pub struct Subscribe {
     pub ack: AckMode,
     /// `prefetch-count`, as `RabbitMQ` has it: at most so many messages unacknowledged. 0 there is as good as none.
     pub prefetch: Option<usize>,
+    /// All of them: what a destination knows besides.
+    pub headers: Headers,
 }
 
 /// ACK or NACK.
@@ -132,12 +134,11 @@ impl Request {
                 let (destination, transaction) = (required("destination")?, optional("transaction"));
                 Ok(Self::Send(Send { destination, transaction, headers, body }))
             }
-            Command::Subscribe => Ok(Self::Subscribe(Subscribe {
-                name: subscription_name()?,
-                destination: required("destination")?,
-                ack: ack_mode(headers.get("ack"))?,
-                prefetch: prefetch(headers.get("prefetch-count"))?,
-            })),
+            Command::Subscribe => {
+                let (name, destination) = (subscription_name()?, required("destination")?);
+                let (ack, prefetch) = (ack_mode(headers.get("ack"))?, prefetch(headers.get("prefetch-count"))?);
+                Ok(Self::Subscribe(Subscribe { name, destination, ack, prefetch, headers }))
+            }
             Command::Unsubscribe => subscription_name().map(Self::Unsubscribe),
             Command::Ack => settle(Verdict::Ack),
             Command::Nack => settle(Verdict::Nack),

@@ -13,7 +13,6 @@ use chatcluster_service::tokens::Claims;
 
 use super::Stomp;
 use crate::{
-    gateway::Shared,
     protocol::stomp::{
         connect::{Connect, HeartBeat, beats},
         encoder::{self, Connected},
@@ -23,6 +22,7 @@ use crate::{
         connect::{in_time, sign_in, turned_away},
         ticks,
     },
+    shared::Shared,
 };
 
 /// How this server names itself.

@@ -10,12 +10,8 @@ use chatcluster_contracts::{
     problem::{Code, Problem},
 };
 
-use super::{
-    Asked, MAX_SUBSCRIPTIONS, State, covers,
-    listener::{Done, Here},
-};
+use super::{Asked, Done, Here, MAX_SUBSCRIPTIONS, State, Stomp, covers};
 use crate::{
-    gateway::Shared,
     protocol::stomp::{
         destination::SubscribeTo,
         request::Subscribe,
@@ -25,6 +21,7 @@ use crate::{
         Positions, Session,
         connect::{in_time, list},
     },
+    shared::Shared,
 };
 
 /// Notes a subscription and, if it covers conversations, starts bringing the session into them. Its receipt is due when it
@@ -51,6 +48,29 @@ pub(super) fn subscribe(
         tokio::spawn(cover(shared.clone(), session.clone()));
     }
     Ok(Done::Later)
+}
+
+impl Stomp {
+    /// Sends the receipts of subscriptions that are live now: nothing that they cover is on its way in any more.
+    pub(in crate::session) fn settle(&self, session: &Session) {
+        let places = session.places.lock();
+        let mut state = self.state.lock();
+        let State { subscriptions, asked, .. } = &mut *state;
+        let Some(waiting) = asked else { return };
+        let is_live = |asked: &mut Asked| {
+            asked.listed
+                && subscriptions.get(asked.key).is_none_or(|to| {
+                    !places.pending.iter().any(|(conversation, _)| covers(&to.destination, &conversation.id))
+                })
+        };
+        let live: Vec<_> = waiting.extract_if(.., is_live).collect();
+        if waiting.is_empty() {
+            *asked = None;
+        }
+        for id in live.into_iter().filter_map(|asked| asked.receipt) {
+            state.receipt(session, &id, &[]);
+        }
+    }
 }
 
 /// The subscriptions that one reading of the list is for.

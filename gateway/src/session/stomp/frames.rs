@@ -85,6 +85,8 @@ pub(crate) struct Frames {
     queue: Messages,
     /// For the conversation's topic.
     topic: Messages,
+    /// For its room.
+    room: Messages,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +106,7 @@ pub(super) struct Run<'a> {
 impl Frames {
     /// Another run follows.
     pub(crate) fn clear(&mut self) {
-        for messages in [&mut self.queue, &mut self.topic] {
+        for messages in [&mut self.queue, &mut self.topic, &mut self.room] {
             messages.bodies.clear();
             messages.runs.clear();
         }
@@ -148,7 +150,11 @@ impl Frames {
     }
 
     fn messages(&mut self, run: Run<'_>, to: &SubscribeTo) -> &mut Messages {
-        let messages = if *to == SubscribeTo::Messages { &mut self.queue } else { &mut self.topic };
+        let messages = match to {
+            SubscribeTo::Messages => &mut self.queue,
+            SubscribeTo::Room(_) => &mut self.room,
+            _ => &mut self.topic,
+        };
         if messages.bodies.is_empty() {
             let destination = to.to_string();
             messages.bodies.extend(run.events.iter().map(|event| body(run.conversation, &destination, event)));

@@ -5,71 +5,25 @@ use std::sync::Arc;
 
 use chatcluster_contracts::{close::CloseReason, problem::Problem};
 
-use super::{Stomp, answers::CommitKey};
+use super::{
+    Here,
+    answers::CommitKey,
+    behind::{Behind, Done},
+};
 use crate::{
-    gateway::Shared,
     protocol::stomp::{
         Frame, Version,
         connect::Connect,
         decoder::{Decoder, Incoming, Limits},
-        request::{Request, Send, Settle, Subscribe, SubscriptionName},
+        request::{Request, Settle},
         transactions::{TransactionError, TransactionLimits, Transactions},
     },
     session::{Session, speech::Heard},
+    shared::Shared,
 };
 
 /// What is read of a body, in bytes, before it is known who sends it: enough to say what is wrong with that.
 const STRANGERS_BODY: usize = 4096;
-
-/// Where a frame was heard.
-#[derive(Clone, Copy)]
-pub(crate) struct Here<'a> {
-    pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) session: &'a Arc<Session>,
-    pub(crate) stomp: &'a Stomp,
-}
-
-/// When a frame is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Done {
-    /// Its receipt is due.
-    Now,
-    /// Its receipt comes with an answer.
-    Later,
-}
-
-/// Who does what a client asks.
-pub(crate) trait Behind {
-    /// A SEND that was read and can be done.
-    type Message;
-
-    /// Longest body, in bytes.
-    fn body_limit(shared: &Shared) -> usize;
-
-    fn connect(&mut self, here: Here<'_>, frame: Connect) -> Heard;
-
-    fn read(send: Send) -> Result<Self::Message, Problem>;
-
-    /// `commit`: the transaction that it is part of.
-    fn send(
-        &mut self,
-        here: Here<'_>,
-        message: Self::Message,
-        receipt: Option<&str>,
-        commit: Option<CommitKey>,
-    ) -> Result<Done, Problem>;
-
-    fn settle(&mut self, here: Here<'_>, settle: Settle) -> Result<(), Problem>;
-
-    fn subscribe(&mut self, here: Here<'_>, request: Subscribe, receipt: Option<&str>) -> Result<Done, Problem>;
-
-    fn unsubscribe(&mut self, here: Here<'_>, name: SubscriptionName);
-
-    /// All bytes that came together were heard. Returns the sessions that take too slowly what was sent to them.
-    fn flush(&mut self) -> Vec<Arc<Session>> {
-        Vec::new()
-    }
-}
 
 /// A frame that a transaction may hold.
 #[derive(Debug)]
@@ -150,19 +104,18 @@ impl<B: Behind> Listener<B> {
         let Some(version) = self.version else { return self.connect(here, &frame) };
         let receipt = frame.receipt().map(str::to_owned);
         let receipt = receipt.as_deref();
-        let done = match Request::read(frame, version) {
+        let heard = match Request::read(frame, version) {
             Ok(Request::Disconnect) => {
                 self.leaving = true;
-                return disconnect(here, receipt);
+                return match receipt.and_then(|_| self.behind.leave(here)) {
+                    Some(work) => here.after(work, receipt, disconnect),
+                    None => disconnect(here, receipt),
+                };
             }
             Ok(request) => self.request(here, request, receipt),
             Err(error) => Err(Problem::new(error.code(), error.to_string())),
         };
-        match done {
-            Ok(done) => here.done(done, receipt),
-            Err(problem) => return here.fail(&problem, receipt),
-        }
-        Heard::Nothing
+        heard.unwrap_or_else(|problem| here.fail(&problem, receipt))
     }
 
     fn connect(&mut self, here: Here<'_>, frame: &Frame) -> Heard {
@@ -179,29 +132,46 @@ impl<B: Behind> Listener<B> {
         }
     }
 
-    fn request(&mut self, here: Here<'_>, request: Request, receipt: Option<&str>) -> Result<Done, Problem> {
+    fn request(&mut self, here: Here<'_>, request: Request, receipt: Option<&str>) -> Result<Heard, Problem> {
         let limits = TransactionLimits::default();
         let (transaction, bytes) = (request.transaction().map(str::to_owned), request.bytes());
+        let mut done = Done::Now;
         let step = match request {
-            Request::Send(send) => Step::Send(B::read(send)?),
-            Request::Settle(settle) => Step::Settle(settle),
-            Request::Subscribe(request) => return self.behind.subscribe(here, request, receipt),
-            Request::Unsubscribe(name) => {
-                self.behind.unsubscribe(here, name);
-                return Ok(Done::Now);
-            }
-            Request::Begin(id) => return self.transactions.begin(&id, &limits).map(|()| Done::Now).map_err(refused),
-            Request::Abort(id) => return self.transactions.abort(&id).map(|()| Done::Now).map_err(refused),
+            Request::Send(send) => Some(Step::Send(B::read(send)?)),
+            Request::Settle(settle) => Some(Step::Settle(settle)),
             Request::Commit(id) => {
                 let steps = self.transactions.commit(&id).map_err(refused)?;
                 return self.commit(here, steps, receipt);
             }
-            Request::Disconnect => return Ok(Done::Now),
+            Request::Subscribe(request) => {
+                done = self.behind.subscribe(here, request, receipt)?;
+                None
+            }
+            Request::Unsubscribe(name) => {
+                self.behind.unsubscribe(here, name);
+                None
+            }
+            Request::Begin(id) => {
+                self.transactions.begin(&id, &limits).map_err(refused)?;
+                None
+            }
+            Request::Abort(id) => {
+                self.transactions.abort(&id).map_err(refused)?;
+                None
+            }
+            Request::Disconnect => None,
         };
-        let Some(id) = transaction else { return self.perform(here, step, receipt, None) };
-        let waiting = Waiting { step, receipt: receipt.map(str::to_owned) };
-        // a receipt says that a frame was done, and this one is not before its COMMIT
-        self.transactions.add(&id, waiting, bytes, &limits).map(|()| Done::Later).map_err(refused)
+        match (step, transaction) {
+            (Some(step), Some(id)) => {
+                let waiting = Waiting { step, receipt: receipt.map(str::to_owned) };
+                // a receipt says that a frame was done, and this one is not before its COMMIT
+                self.transactions.add(&id, waiting, bytes, &limits).map_err(refused)?;
+                done = Done::Later;
+            }
+            (Some(step), None) => done = self.perform(here, step, receipt, None)?,
+            (None, _) => {}
+        }
+        Ok(here.done(done, receipt))
     }
 
     fn commit(
@@ -209,15 +179,35 @@ impl<B: Behind> Listener<B> {
         here: Here<'_>,
         steps: Vec<Waiting<B::Message>>,
         receipt: Option<&str>,
-    ) -> Result<Done, Problem> {
+    ) -> Result<Heard, Problem> {
         let key = here.stomp.state.lock().answers.begin(receipt);
-        for Waiting { step, receipt } in steps {
-            let done = self.perform(here, step, receipt.as_deref(), Some(key))?;
-            here.done(done, receipt.as_deref());
+        let mut works = Vec::new();
+        for Waiting { step, receipt: own } in steps {
+            // the receipt of the COMMIT says so of acknowledgements that have none
+            let asked = if matches!(step, Step::Settle(_)) { own.as_deref().or(receipt) } else { own.as_deref() };
+            match self.perform(here, step, asked, Some(key))? {
+                Done::When(work) => works.push((work, own)),
+                Done::Now => here.receipt(own.as_deref()),
+                Done::Later => {}
+            }
         }
-        let complete = here.stomp.state.lock().answers.begun(key);
-        here.done(Done::Now, complete.as_deref());
-        Ok(Done::Later)
+        let finish = move |here: Here<'_>| {
+            let complete = here.stomp.state.lock().answers.begun(key);
+            here.receipt(complete.as_deref());
+        };
+        if works.is_empty() {
+            finish(here);
+            return Ok(Heard::Nothing);
+        }
+        let there = here.there();
+        Ok(Heard::Working(Box::pin(async move {
+            for (work, receipt) in works {
+                work.await?;
+                there.with(|here| here.receipt(receipt.as_deref()));
+            }
+            there.with(finish);
+            Ok(())
+        })))
     }
 
     fn perform(
@@ -229,7 +219,7 @@ impl<B: Behind> Listener<B> {
     ) -> Result<Done, Problem> {
         match step {
             Step::Send(message) => self.behind.send(here, message, receipt, commit),
-            Step::Settle(settle) => self.behind.settle(here, settle).map(|()| Done::Now),
+            Step::Settle(settle) => self.behind.settle(here, settle, receipt),
         }
     }
 }
@@ -240,25 +230,11 @@ fn disconnect(here: Here<'_>, receipt: Option<&str>) -> Heard {
         here.session.stop_reading();
         return Heard::Nothing;
     }
-    here.done(Done::Now, receipt);
+    here.receipt(receipt);
     Heard::End(CloseReason::Normal)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: TransactionError) -> Problem {
     Problem::new(error.code(), error.to_string())
-}
-
-impl Here<'_> {
-    fn done(self, done: Done, receipt: Option<&str>) {
-        if let (Done::Now, Some(id)) = (done, receipt) {
-            self.stomp.receipt(self.session, id);
-        }
-    }
-
-    /// Says why, and ends the session.
-    pub(crate) fn fail(self, problem: &Problem, receipt: Option<&str>) -> Heard {
-        self.shared.metrics.refused_frames.inc();
-        Heard::End(self.stomp.fail(self.session, problem, receipt))
-    }
 }

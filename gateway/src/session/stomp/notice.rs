@@ -1,4 +1,4 @@
-//! What is told without a seq: typing, status changes, notifications. One for all who subscribed to its queue.
+//! What is told without a seq: typing, status changes, notifications, presence. One for all who subscribed to its queue.
 
 use std::{
     borrow::Cow,
@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use chatcluster_contracts::ids::ConversationId;
 use serde::Deserialize;
 
 use super::frames::{JSON, Reader, SharedFrames};
@@ -39,9 +40,15 @@ impl Notice {
         let to = match &*kind {
             "TYPING" => SubscribeTo::Typing,
             "STATUS" => SubscribeTo::StatusUpdates,
+            "PRESENCE" => SubscribeTo::Presence,
             _ => SubscribeTo::Notifications,
         };
         Self::new(to, &[("type", &kind)], payload)
+    }
+
+    /// What is told to a room, by its JSON.
+    pub(crate) fn of_room(room: &ConversationId, kind: &str, json: &[u8]) -> Self {
+        Self::new(SubscribeTo::Room(room.clone()), &[("type", kind), ("room-id", room.as_str())], json)
     }
 
     pub(super) fn new(to: SubscribeTo, headers: &[(&str, &str)], json: &[u8]) -> Self {
@@ -82,7 +89,8 @@ mod tests {
     fn each_kind_has_its_queue() {
         assert_eq!(Notice::of(br#"{"type":"TYPING"}"#).to, SubscribeTo::Typing);
         assert_eq!(Notice::of(br#"{"type":"STATUS","x":1}"#).to, SubscribeTo::StatusUpdates);
-        for other in [r#"{"type":"PRESENCE"}"#, r#"{"type":"CONVERSATION_CREATED"}"#, "{}", "nonsense"] {
+        assert_eq!(Notice::of(br#"{"type":"PRESENCE"}"#).to, SubscribeTo::Presence);
+        for other in [r#"{"type":"CONVERSATION_CREATED"}"#, "{}", "nonsense"] {
             assert_eq!(Notice::of(other.as_bytes()).to, SubscribeTo::Notifications, "{other}");
         }
         let mut notice = Notice::of(br#"{"type":"TYPING"}"#);

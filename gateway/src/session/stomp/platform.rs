@@ -1,25 +1,27 @@
 //! What the platform does with a client's frames.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use chatcluster_contracts::{
+    close::CloseReason,
     frame::{ClientFrame, Receipt},
     ids::ConversationId,
     problem::{Code, Problem},
     seq::Seq,
 };
 use chatcluster_service::tokens::Claims;
+use futures_util::future::try_join_all;
 
 use super::{
-    Sent, State, Stomp,
+    Here, Sent, State, Stomp,
     answers::CommitKey,
+    behind::{Behind, Done, Waited},
     body,
     connect::connect,
     cover::subscribe,
-    listener::{Behind, Done, Here},
+    room::subscribe_to_room,
 };
 use crate::{
-    gateway::Shared,
     protocol::stomp::{
         connect::Connect,
         destination::{SendTo, SubscribeTo},
@@ -27,8 +29,10 @@ use crate::{
     },
     session::{
         commands::{self, Memory},
+        connect::in_time,
         speech::Heard,
     },
+    shared::Shared,
 };
 
 #[derive(Debug)]
@@ -79,15 +83,25 @@ impl Behind for Platform {
     }
 
     /// An acknowledgement of what is unknown may have crossed the end of its subscription: it is passed over.
-    fn settle(&mut self, here: Here<'_>, settle: Settle) -> Result<(), Problem> {
-        let Some(identity) = here.session.identity() else { return Ok(()) };
-        for (conversation_id, seq) in here.stomp.state.lock().settled(&settle) {
+    fn settle(&mut self, here: Here<'_>, settle: Settle, receipt: Option<&str>) -> Result<Done, Problem> {
+        let Some(identity) = here.session.identity() else { return Ok(Done::Now) };
+        let risen = here.stomp.state.lock().settled(&settle);
+        here.session.wake_those_waiting();
+        if receipt.is_some() && !risen.is_empty() {
+            return Ok(Done::When(stored(here, risen)));
+        }
+        for (conversation_id, seq) in risen {
             let receipt = Receipt { conversation_id, delivered_seq: Some(seq), read_seq: None };
             // a watermark that cannot be taken now is in the next one
             let _ = here.shared.receipts.submit(None, &identity.user, &identity.workspace, receipt);
         }
-        here.session.wake_those_waiting();
-        Ok(())
+        Ok(Done::Now)
+    }
+
+    /// Who comes back after a goodbye in order begins after what it acknowledged.
+    fn leave(&mut self, here: Here<'_>) -> Option<Waited> {
+        let told: Vec<_> = here.stomp.state.lock().watermarks.told().map(|(id, seq)| (id.clone(), seq)).collect();
+        (!told.is_empty()).then(|| stored(here, told))
     }
 
     fn subscribe(&mut self, here: Here<'_>, request: Subscribe, receipt: Option<&str>) -> Result<Done, Problem> {
@@ -96,11 +110,11 @@ impl Behind for Platform {
         };
         let to = SubscribeTo::parse(&request.destination, &identity.user)
             .map_err(|error| Problem::new(error.code(), error.to_string()))?;
-        if matches!(to, SubscribeTo::Room(_)) {
-            return Err(Problem::new(Code::NotFound, "this gateway does not serve rooms"));
-        }
         // core is asked for the user's conversations
         memory(&mut self.memory, here).admits(here.shared)?;
+        if let SubscribeTo::Room(id) = to {
+            return subscribe_to_room(here, &request, &id, receipt);
+        }
         subscribe(here, &request, to, receipt).map_err(|error| Problem::new(error.code(), error.to_string()))
     }
 
@@ -110,10 +124,27 @@ impl Behind for Platform {
             return;
         }
         here.shared.delivery.leave_uncovered(here.session);
+        here.shared.delivery.leave_rooms_not_shown(here.session);
         here.session.wake_those_waiting();
         // what it still waited for does not concern it any more
         here.stomp.settle(here.session);
     }
+}
+
+/// Done when core has stored the watermarks. Where it does not in time, the client is to try again.
+fn stored(here: Here<'_>, watermarks: Vec<(ConversationId, Seq)>) -> Waited {
+    let Some(identity) = here.session.identity() else { return Box::pin(ready(Ok(()))) };
+    let ask = |(conversation, seq)| {
+        here.shared.receipts.submit_and_ask(&identity.user, &identity.workspace, conversation, seq)
+    };
+    let all = try_join_all(watermarks.into_iter().map(ask).collect::<Vec<_>>());
+    let shared = Arc::clone(here.shared);
+    Box::pin(async move {
+        match in_time(&shared, all).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(CloseReason::TryAgainLater),
+        }
+    })
 }
 
 fn memory<'a>(kept: &'a mut Option<Box<Memory>>, here: Here<'_>) -> &'a mut Memory {

@@ -47,6 +47,12 @@ impl Watermarks {
         risen
     }
 
+    /// What core was told, and may not have stored yet.
+    pub(super) fn told(&self) -> impl Iterator<Item = (&ConversationId, Seq)> {
+        let told = self.0.iter().flat_map(|marks| marks.iter()).map(|mark| (&mark.conversation, mark.told));
+        told.filter(|(_, seq)| *seq > Seq::ZERO)
+    }
+
     /// These will not be acknowledged in this session.
     pub(super) fn refuse(&mut self, refused: &[(ConversationId, Seq)]) {
         for (conversation, seq) in refused {
@@ -86,6 +92,8 @@ mod tests {
         assert_eq!(acknowledge(&[("a", 2)], &[("b", 7)]), ["a=3"], "3 was acknowledged before");
         assert_eq!(acknowledge(&[("a", 3)], &[("b", 7)]), [""; 0], "told already");
         assert_eq!(acknowledge(&[("b", 7), ("a", 5)], &[]), ["a=5", "b=7"]);
+        marks.refuse(&events(&[("c", 1)]));
+        assert_eq!(marks.told().map(|(id, seq)| format!("{id}={seq}")).collect::<Vec<_>>(), ["a=5", "b=7"]);
     }
 
     #[test]

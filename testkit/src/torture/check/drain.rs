@@ -13,7 +13,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
             let mut others = case.history.faults.iter().filter(|other| other.name != fault.name);
             others.any(|other| other.at <= at + SLACK && at <= other.healed + SLACK)
         };
-        for session in case.history.sessions.iter().filter(|session| session.gateway == fault.target) {
+        for session in case.history.sessions.iter().filter(|session| Some(session.gateway) == fault.gateway) {
             let Some(end) = &session.end else { continue };
             let drained = end.by == EndedBy::Server && (fault.at..=fault.healed).contains(&end.at);
             if drained && end.code.is_none() && !elsewhere(end.at) {

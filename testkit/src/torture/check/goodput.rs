@@ -7,10 +7,13 @@ use super::{Case, Counter, Findings};
 const SETTLED: Ms = 2_000;
 /// What is looked at before the load ends.
 const LAST: Ms = 12_000;
+/// Less than this before the first fault says little about a rate.
+const MEASURED: Ms = 4_000;
 /// How much has to be back.
 const ENOUGH: f64 = 0.95;
 
-/// Acknowledged sends a second before the first fault, and at the end of the load.
+/// Acknowledged sends a second before the first fault, and at the end of the load. Of the open loop: the same is offered
+/// all the time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goodput {
     pub before: f64,
@@ -21,18 +24,21 @@ pub fn measure(history: &History) -> Goodput {
     let first = history.faults.iter().map(|fault| fault.at).min().unwrap_or(history.load_end);
     let (settled, end) = (history.load_start + SETTLED, history.load_end);
     let last = settled.max(end.saturating_sub(LAST));
-    Goodput { before: rate(history, settled, first), after: rate(history, last, end) }
+    let load = history.sendings.iter().filter(|sending| sending.open_loop);
+    let acknowledged: Vec<Ms> = load.filter_map(|sending| sending.acks.first()).map(|ack| ack.at).collect();
+    Goodput { before: rate(&acknowledged, settled, first), after: rate(&acknowledged, last, end) }
 }
 
-fn rate(history: &History, from: Ms, to: Ms) -> f64 {
-    let acknowledged = history.sendings.iter().filter_map(|sending| sending.acks.first());
-    let count = acknowledged.filter(|ack| (from..to).contains(&ack.at)).count();
+fn rate(times: &[Ms], from: Ms, to: Ms) -> f64 {
+    let count = times.iter().filter(|at| (from..to).contains(at)).count();
     count as f64 * 1000.0 / to.saturating_sub(from).max(1) as f64
 }
 
 pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     let Goodput { before, after } = measure(case.history);
-    if !case.history.faults.is_empty() && after < before * ENOUGH {
+    let first = case.history.faults.iter().map(|fault| fault.at).min();
+    let measured = first.is_some_and(|first| first >= case.history.load_start + SETTLED + MEASURED);
+    if measured && after < before * ENOUGH {
         findings.add("I12", Counter::Other, format!("goodput was {before:.1}/s and is {after:.1}/s after the faults"));
     }
 }

@@ -28,7 +28,7 @@ fn follow(case: &Case<'_>, session: &Session, findings: &mut Findings) {
         let (id, from, to) = match &entry.what {
             What::Event(event) => (&event.conversation, event.seq, event.seq),
             What::Resync { conversation, from, head } => (conversation, *from, *head),
-            What::Other { .. } => continue,
+            _ => continue,
         };
         let Some(conversation) = case.truth.conversations.get(id) else { continue };
         let place = places.entry(id).or_insert_with(|| Place {
@@ -37,7 +37,7 @@ fn follow(case: &Case<'_>, session: &Session, findings: &mut Findings) {
             fresh: !session.exact,
         });
         let is_event = matches!(entry.what, What::Event(_));
-        if is_event && !conversation.is_entitled(&session.user, from) {
+        if is_event && !conversation.is_for(session, id, from) {
             continue; // that is another promise
         }
         if is_event && from <= place.last && !place.fresh {
@@ -51,7 +51,7 @@ fn follow(case: &Case<'_>, session: &Session, findings: &mut Findings) {
             continue;
         }
         let skipped: Vec<u64> =
-            conversation.owed(&session.user, place.last, from, session.ready).map(|stored| stored.event.seq).collect();
+            conversation.owed(session, id, place.last, from).map(|stored| stored.event.seq).collect();
         if let (Some(first), Some(last)) = (skipped.first(), skipped.last()) {
             let text = format!("{who} got seq {from} of {id} after {} without {first}..={last}", place.last);
             findings.add("I4", Counter::Lost, text);

@@ -4,19 +4,33 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
 use super::Common;
 use super::cast::Room;
 use crate::torture::history::Name;
 
-const EVERY: Duration = Duration::from_millis(700);
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
+/// Somebody comes and goes in every conversation.
+pub(super) async fn once(common: &Common, rooms: &[Room], churner: &Name) -> Result<()> {
+    for room in rooms {
+        let api = common.api_of(&room.owner)?;
+        for (status, answer) in [api.add_member(&room.id, churner).await?, api.remove_member(&room.id, churner).await?]
+        {
+            ensure!(status < 300, "{status} {answer}");
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn churn(common: Arc<Common>, rooms: Vec<Room>, churners: Vec<Name>) {
+    let every = Duration::from_millis(common.size.churn_ms);
     let mut load_over = common.load_over.subscribe();
     let mut inside: HashSet<(Name, Name)> = HashSet::new();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
             _ = load_over.wait_for(|over| *over) => return,
         }
         let (room, user) = (&rooms[common.index(rooms.len())], &churners[common.index(churners.len())]);

@@ -12,7 +12,6 @@ use super::device::Handle;
 /// Every second message goes to the same conversation.
 const HOT_PERCENT: u64 = 50;
 const LOUD_BYTES: usize = 20 * 1024;
-const LOUD_EVERY: Duration = Duration::from_millis(150);
 
 pub(super) async fn steady(common: Arc<Common>, senders: Vec<Handle>, rooms: Vec<Room>, rate: u32) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
@@ -35,7 +34,7 @@ pub(super) async fn steady(common: Arc<Common>, senders: Vec<Handle>, rooms: Vec
 
 /// Fills the queues of those who hardly read.
 pub(super) async fn loud(common: Arc<Common>, sender: Handle, room: Room) {
-    let mut ticks = tokio::time::interval(LOUD_EVERY);
+    let mut ticks = tokio::time::interval(Duration::from_millis(common.size.loud_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut load_over = common.load_over.subscribe();
     for number in 0_u64.. {

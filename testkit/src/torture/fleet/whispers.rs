@@ -1,5 +1,5 @@
 //! Conversations in which one thing is said, and then nothing: a lost event leaves no gap there that a later one would
-//! show. Half of the listeners reconnect at that very moment.
+//! show. Some of the listeners reconnect at that very moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use super::Common;
 use super::device::{Handle, Order};
 use crate::torture::history::Name;
 
-const EVERY: Duration = Duration::from_millis(400);
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn whisper(common: Arc<Common>, whisperers: Vec<Handle>, listeners: Vec<Handle>) {
+    let every = Duration::from_millis(common.size.whisper_ms);
     let mut load_over = common.load_over.subscribe();
     let mut rounds = tokio::task::JoinSet::new();
     for number in 0_usize.. {
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
             _ = load_over.wait_for(|over| *over) => break,
         }
         let from = whisperers[number % whisperers.len()].clone();
@@ -34,10 +34,10 @@ async fn round(common: Arc<Common>, from: Handle, to: Handle, number: usize) {
     // while core is away there is one whisper less
     let Ok(Ok((201, made))) = making.await else { return };
     let Some(conversation) = made["id"].as_str().map(Name::from) else { return };
-    if common.chance(50) {
+    if common.chance(common.size.startled_percent) {
         let _ = to.orders.send(Order::Reconnect);
         let pause = common.within_ms(0..400);
         tokio::time::sleep(pause).await;
     }
-    from.send(&common, &conversation, format!("w{number}"), "psst".to_owned());
+    from.whisper(&common, &conversation, format!("w{number}"));
 }

@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn the_page_shows_the_faults_and_the_figures() {
-        let fault = Happened { name: "kill-<core>".into(), target: 0, at: 3_000, healed: 5_000 };
+        let fault = Happened { name: "kill-<core>".into(), gateway: None, at: 3_000, healed: 5_000 };
         let history = History { faults: vec![fault], end: 20_000, ..History::default() };
         let truth = Truth::default();
-        let made = report(&Case { history: &history, truth: &truth, within: 1 }, &Findings::default());
+        let made = report(&Case { history: &history, truth: &truth, within: 1, grace: 1 }, &Findings::default());
         let html = page("seed 7", &made, &history, &Findings::default());
         assert!(html.contains("seed 7") && html.contains("kill-&lt;core&gt;") && html.contains("worst recovery s"));
         assert!(html.contains("every promise was kept") && html.contains("</svg>"));

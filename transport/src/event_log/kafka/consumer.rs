@@ -81,18 +81,23 @@ impl KafkaConsumer {
 fn record(shared: &Shared, message: &BorrowedMessage<'_>) -> Option<Record> {
     let partition = TopicPartition { topic: shared.names.role(message.topic())?, partition: message.partition() };
     shared.offsets.lock().delivered(partition, message.offset());
+    Some(copied(message, partition))
+}
+
+/// `partition`: what the place is called here.
+pub(super) fn copied(message: &BorrowedMessage<'_>, partition: TopicPartition) -> Record {
     let headers = message.headers().map(|headers| {
         let bytes = |value: Option<&[u8]>| Bytes::copy_from_slice(value.unwrap_or_default());
         headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
     });
-    Some(Record {
+    Record {
         partition,
         offset: message.offset(),
         key: message.key().map(Bytes::copy_from_slice),
         value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
         headers: headers.unwrap_or_default(),
         timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
-    })
+    }
 }
 
 /// Hands what is finished to librdkafka, a few times a second at most, until the consumer is gone.

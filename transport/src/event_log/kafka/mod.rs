@@ -2,6 +2,7 @@
 
 mod consumer;
 mod context;
+pub mod dead_letters;
 mod offsets;
 mod options;
 mod producer;

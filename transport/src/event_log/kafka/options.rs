@@ -143,6 +143,13 @@ impl KafkaOptions {
         self.with_own_properties(self.client())
     }
 
+    /// Reads without being a member of a group that commits.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("group.id", format!("{}chatcluster-tools", self.kafka_prefix)).set("enable.auto.commit", "false");
+        self.with_own_properties(config)
+    }
+
     /// Never gives a record up: with a finite `message.timeout.ms` record n could expire while n+1 lands.
     pub(super) fn durable_producer(&self) -> ClientConfig {
         let mut config = self.client();

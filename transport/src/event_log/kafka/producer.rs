@@ -12,12 +12,17 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
     types::RDKafkaErrorCode,
 };
+use tokio::sync::Semaphore;
 
 use super::{KafkaOptions, context::Logged, log_error};
 use crate::event_log::{LogError, NewRecord, Producer, is_ephemeral};
 
 /// Between two looks at a full queue of librdkafka, which tells nobody when it has room again.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
+/// Appends to one topic that may be under way. An idempotent librdkafka has five requests in flight to a partition; while
+/// more records wait for their turn its threads spin, which starves brokers on the same machine, which makes them wait
+/// longer. So whatever is more waits here, and meanwhile its callers' batches grow.
+const UNDER_WAY: usize = 3;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct KafkaProducer {
@@ -25,6 +30,8 @@ pub(super) struct KafkaProducer {
     durable_config: ClientConfig,
     durable: Mutex<Durable>,
     ephemeral: FutureProducer<Logged>,
+    /// One for each of [`Topic::ALL`].
+    turns: [Semaphore; Topic::ALL.len()],
 }
 
 /// An idempotent producer that met a fatal error (the brokers lost data) never sends again, so it is replaced.
@@ -48,13 +55,14 @@ impl KafkaProducer {
             names: options.names(),
             durable_config,
             durable: Mutex::new(Durable { generation: 0, producer }),
+            turns: std::array::from_fn(|_| Semaphore::new(UNDER_WAY)),
             ephemeral: options.ephemeral_producer().create_with_context(Logged).map_err(|error| log_error(&error))?,
         })
     }
 
     /// Hands the record to librdkafka, which keeps the order of hand-over within a partition.
     async fn enqueue(&self, durable: &Durable, record: NewRecord) -> Result<DeliveryFuture, LogError> {
-        let ephemeral = is_ephemeral(record.topic) && !record.dead_letter;
+        let ephemeral = ephemeral(&record);
         let producer = if ephemeral { &self.ephemeral } else { &durable.producer };
         let topic =
             if record.dead_letter { self.names.dead_letters(record.topic) } else { self.names.topic(record.topic) };
@@ -94,6 +102,10 @@ impl KafkaProducer {
     }
 }
 
+fn ephemeral(record: &NewRecord) -> bool {
+    is_ephemeral(record.topic) && !record.dead_letter
+}
+
 fn is_queue_full(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
 }
@@ -101,6 +113,13 @@ fn is_queue_full(error: &KafkaError) -> bool {
 #[async_trait]
 impl Producer for KafkaProducer {
     async fn append(&self, records: Vec<NewRecord>) -> Vec<Result<(), LogError>> {
+        // always in the same order, so that nobody waits for one who waits for them
+        let mut turns = Vec::with_capacity(1);
+        for (topic, turn) in Topic::ALL.iter().zip(&self.turns) {
+            if records.iter().any(|record| record.topic == *topic && !ephemeral(record)) {
+                turns.push(turn.acquire().await);
+            }
+        }
         let durable = self.durable.lock().clone();
         let mut waiting = Vec::with_capacity(records.len());
         for record in records {

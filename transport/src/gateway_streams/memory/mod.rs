@@ -13,25 +13,31 @@ use chatcluster_contracts::{
 };
 use parking_lot::Mutex;
 
+pub(crate) use self::signals::Channels;
 use self::{
     registry::Entries,
-    signals::Channels,
     streams::{MemoryReader, Streams},
 };
+use crate::channels::{
+    ChannelLogs, Channels as ChannelsSeam,
+    memory::{MemoryChannels, MemoryLogs, MemoryRooms},
+    rooms::RoomChannels,
+};
+
 use super::{GatewayStreams, Registry, Signals, StreamError, StreamReader, StreamWriter};
 
 /// Streams, registry and signals inside the process. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryStreams {
     inner: Arc<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
     keys: Keys,
     streams: Mutex<Streams>,
     entries: Mutex<Entries>,
     channels: Channels,
+    logs: MemoryLogs,
 }
 
 impl fmt::Debug for MemoryStreams {
@@ -40,15 +46,26 @@ impl fmt::Debug for MemoryStreams {
     }
 }
 
+impl Default for MemoryStreams {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl MemoryStreams {
     pub fn new() -> Self {
-        Self::default()
+        let channels = Channels::default();
+        let logs = MemoryLogs::new(channels.clone());
+        let inner =
+            Inner { keys: Keys::default(), streams: Mutex::default(), entries: Mutex::default(), channels, logs };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Forgets everything, as FLUSHALL or a failover to an empty replica does: for tests of what follows.
     pub fn flush(&self) {
         self.inner.streams.lock().flush();
         *self.inner.entries.lock() = Entries::default();
+        self.inner.logs.flush();
     }
 }
 
@@ -64,6 +81,18 @@ impl GatewayStreams for MemoryStreams {
 
     fn signals(&self) -> Arc<dyn Signals> {
         self.inner.clone()
+    }
+
+    fn channels(&self) -> Arc<dyn ChannelsSeam> {
+        Arc::new(MemoryChannels::new(self.inner.channels.clone()))
+    }
+
+    fn logs(&self) -> Arc<dyn ChannelLogs> {
+        Arc::new(self.inner.logs.clone())
+    }
+
+    fn rooms(&self) -> Arc<dyn RoomChannels> {
+        Arc::new(MemoryRooms::new(self.inner.channels.clone(), self.inner.logs.clone()))
     }
 
     async fn open_reader(&self, node: &Node, _: &BootId) -> Result<Box<dyn StreamReader>, StreamError> {

@@ -13,7 +13,7 @@ use chatcluster_contracts::{
 use tokio::time::Instant;
 
 use super::{
-    super::{Registration, Registry, Renewed, StreamError, Version},
+    super::{Place, Registration, Registry, Renewed, StreamError, Version},
     Inner,
 };
 
@@ -78,6 +78,15 @@ impl Registry for Inner {
             entries.remove(&connection.user_id, &connection.connection_id);
         }
         Ok(())
+    }
+
+    async fn keep(&self, connections: &[Registration]) -> Result<Vec<bool>, StreamError> {
+        let entries = self.entries.lock();
+        Ok(connections.iter().map(|it| entries.registrations.contains_key(&it.connection_id)).collect())
+    }
+
+    async fn walk(&self, _from: Place) -> Result<(Vec<ConnectionId>, Option<Place>), StreamError> {
+        Ok((self.entries.lock().registrations.keys().cloned().collect(), None))
     }
 
     async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {

@@ -14,7 +14,9 @@ use super::{
 /// Signals waiting for a slow listener; more are dropped and reported as a gap.
 const QUEUE: usize = 1024;
 
-pub(super) struct Channels(broadcast::Sender<(String, Bytes)>);
+/// Everything that is published in this process. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Channels(pub(crate) broadcast::Sender<(String, Bytes)>);
 
 impl Default for Channels {
     fn default() -> Self {

@@ -9,7 +9,7 @@
 //! an entry lives as long as the lease of its gateway says, and whoever meets one of an expired lease prunes it: the
 //! workers, who look before they route, and their comparison with core, which knows every connection there was.
 
-mod connection;
+pub(crate) mod connection;
 mod options;
 mod reader;
 mod registry;
@@ -29,6 +29,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use self::connection::SharedConnection;
 pub use self::options::{RedisMode, RedisOptions};
 use super::{GatewayStreams, Registry, Signals, StreamError, StreamReader, StreamWriter};
+use crate::channels::{ChannelLogs, Channels, redis::RedisChannels, rooms::RoomChannels};
 
 /// Redis as the gateway streams. Opening it connects to nothing yet.
 #[derive(Debug, Clone)]
@@ -67,6 +68,18 @@ impl GatewayStreams for RedisStreams {
         self.inner.clone()
     }
 
+    fn channels(&self) -> Arc<dyn Channels> {
+        Arc::new(RedisChannels::new(self.inner.shared.clone(), self.inner.keys.clone()))
+    }
+
+    fn logs(&self) -> Arc<dyn ChannelLogs> {
+        Arc::new(RedisChannels::new(self.inner.shared.clone(), self.inner.keys.clone()))
+    }
+
+    fn rooms(&self) -> Arc<dyn RoomChannels> {
+        Arc::new(RedisChannels::new(self.inner.shared.clone(), self.inner.keys.clone()))
+    }
+
     async fn open_reader(&self, node: &Node, boot: &BootId) -> Result<Box<dyn StreamReader>, StreamError> {
         Ok(Box::new(reader::RedisReader::open(self.inner.clone(), node, boot).await?))
     }
@@ -81,7 +94,7 @@ impl GatewayStreams for RedisStreams {
 }
 
 /// Sorts what Redis says into "try again" and "give up".
-fn stream_error(error: &RedisError) -> StreamError {
+pub(crate) fn stream_error(error: &RedisError) -> StreamError {
     let refused = match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => true,
         ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::NoPerm),

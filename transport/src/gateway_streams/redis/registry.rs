@@ -8,12 +8,12 @@ use std::{
 use async_trait::async_trait;
 use chatcluster_contracts::{
     ids::{BootId, ConnectionId, Node, UserId},
-    redis_keys::connection_slice,
+    redis_keys::{CONNECTION_TTL, connection_slice},
 };
 use redis::{Cmd, cmd};
 
 use super::{
-    super::{Registration, Registry, Renewed, StreamError, Version},
+    super::{Place, Registration, Registry, Renewed, StreamError, Version},
     Inner,
 };
 
@@ -26,6 +26,9 @@ mod field {
     pub(super) const BOOT: &str = "bootId";
     pub(super) const CONNECTED_AT: &str = "connectedAt";
 }
+
+/// Keys looked at in one step of a walk.
+const STEP: usize = 1_000;
 
 /// The lease goes to whoever holds it already or finds it free. Answers with the holder before the call (empty: none).
 const RENEW: &str = "
@@ -80,6 +83,15 @@ impl Inner {
             cmd(name).arg(self.keys.user_connections(&connection.user_id)).arg(connection.connection_id.as_str()).take()
         };
         connections.iter().map(command).collect()
+    }
+
+    /// What keeps the set of the user for its time.
+    fn expire_set(&self, connection: &Registration) -> Cmd {
+        expire(self.keys.user_connections(&connection.user_id))
+    }
+
+    fn expire_hash(&self, connection: &Registration) -> Cmd {
+        expire(self.keys.connection(connection.connection_id.as_str()))
     }
 
     /// One script for each connection, which looks and removes at once.
@@ -137,8 +149,10 @@ impl Registry for Inner {
                 .take()
         };
         for chunk in connections.chunks(CHUNK) {
-            let hashes = chunk.iter().map(hash).collect();
-            self.shared.run_in_order(hashes, self.of_users("SADD", chunk)).await?;
+            let hashes = chunk.iter().flat_map(|connection| [hash(connection), self.expire_hash(connection)]).collect();
+            let mut sets = self.of_users("SADD", chunk);
+            sets.extend(chunk.iter().map(|connection| self.expire_set(connection)));
+            self.shared.run_in_order(hashes, sets).await?;
         }
         self.changed(connections.iter().map(|connection| &connection.user_id)).await
     }
@@ -151,6 +165,31 @@ impl Registry for Inner {
             self.shared.run_in_order(self.of_users("SREM", chunk), hashes).await?;
         }
         self.changed(connections.iter().map(|connection| &connection.user_id)).await
+    }
+
+    async fn keep(&self, connections: &[Registration]) -> Result<Vec<bool>, StreamError> {
+        let mut kept = Vec::with_capacity(connections.len());
+        for chunk in connections.chunks(CHUNK) {
+            let mut commands = self.of_users("SISMEMBER", chunk);
+            commands.extend(chunk.iter().map(|connection| self.expire_hash(connection)));
+            commands.extend(chunk.iter().map(|connection| self.expire_set(connection)));
+            let answers: Vec<i64> = self.shared.run(commands).await?;
+            // each is 1 when what it names is there
+            kept.extend((0..chunk.len()).map(|i| (0..3).all(|kind| answers.get(kind * chunk.len() + i) == Some(&1))));
+        }
+        Ok(kept)
+    }
+
+    async fn walk(&self, from: Place) -> Result<(Vec<ConnectionId>, Option<Place>), StreamError> {
+        let every = self.keys.every_connection();
+        let step = cmd("SCAN").arg(from.cursor).arg("MATCH").arg(every).arg("COUNT").arg(STEP).take();
+        let (cursor, keys): (u64, Vec<String>) = self.shared.ask_owner(from.slot, step).await?;
+        let ids = keys.iter().filter_map(|key| ConnectionId::parse(self.keys.connection_of(key)?).ok());
+        let next = match cursor {
+            0 => self.shared.next_owner(from.slot).await?.map(|slot| Place { slot, cursor }),
+            _ => Some(Place { cursor, ..from }),
+        };
+        Ok((ids.collect(), next))
     }
 
     async fn take_lease(&self, node: &Node, boot: &BootId, ttl: Duration) -> Result<Option<BootId>, StreamError> {
@@ -229,6 +268,10 @@ impl Registry for Inner {
         }
         self.changed(std::iter::once(user)).await
     }
+}
+
+fn expire(key: String) -> Cmd {
+    cmd("EXPIRE").arg(key).arg(CONNECTION_TTL.as_secs()).take()
 }
 
 fn milliseconds(ttl: Duration) -> u64 {

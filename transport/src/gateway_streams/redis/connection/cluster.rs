@@ -70,8 +70,8 @@ fn slot(command: &Cmd) -> Option<Slot> {
 }
 
 /// A server of a cluster. An empty host is that of whoever told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Node {
     pub(super) host: String,
     pub(super) port: u16,
 }
@@ -107,6 +107,12 @@ impl Topology {
         nodes
             .filter(|(place, node)| !self.ranges[..*place].iter().any(|(_, _, earlier)| earlier == *node))
             .map(|(_, node)| node)
+    }
+
+    /// Of each master.
+    pub(super) fn first_slots(&self) -> impl Iterator<Item = u16> {
+        let of = |master: &Node| self.ranges.iter().filter(|range| range.2 == *master).map(|range| range.0).min();
+        self.masters().filter_map(of)
     }
 
     pub(super) fn owner(&self, key: &str) -> Result<&Node, StreamError> {
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(topology.owner("foo").unwrap(), &Node { host: String::new(), port: 2 });
         assert_eq!(topology.owner("bar").unwrap(), &Node { host: "a".to_owned(), port: 1 });
         assert_eq!(topology.masters().count(), 2);
+        assert_eq!(topology.first_slots().collect::<Vec<_>>(), [0, 8192]);
         let any = topology.any().unwrap();
         assert!(topology.masters().any(|node| node == any));
         assert!(Topology::of_reply(&Value::Nil).owner("foo").is_err());

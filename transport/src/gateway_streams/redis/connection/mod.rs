@@ -5,18 +5,22 @@ mod cluster;
 mod eviction;
 mod server;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError,
+    aio::{AsyncPushSender, MultiplexedConnection},
+};
 use tokio::{sync::Mutex, time::Instant};
 
+pub(crate) use self::cluster::Node;
 pub(super) use self::server::{ClusterWay, Server};
 use self::{cluster::Topology, eviction::warn_of_eviction, server::Link};
 use super::{super::StreamError, stream_error};
 
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server that is silent for so long is taken to be gone.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between attempts to connect: first and longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// A cluster's connection mends itself while a server of it is away. Making it anew holds everybody up, also those with
@@ -25,22 +29,22 @@ const MENDING: Duration = Duration::from_secs(5);
 
 /// How long to wait before the next attempt to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Backoff(Duration);
+pub(crate) struct Backoff(Duration);
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(BACKOFF.0)
     }
 
     /// The pause before the next attempt; each is twice the one before.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (self.0 * 2).min(BACKOFF.1);
         pause
     }
 }
 
-pub(super) struct SharedConnection {
+pub(crate) struct SharedConnection {
     server: Server,
     slot: Mutex<Slot>,
 }
@@ -68,22 +72,35 @@ impl SharedConnection {
     }
 
     /// Is it a cluster? Then no script may have keys of several slots.
-    pub(super) fn is_cluster(&self) -> bool {
+    pub(crate) fn is_cluster(&self) -> bool {
         self.server.is_cluster()
     }
 
     /// Sends the commands in one write and reads all answers, in their order. Any failed command fails the call. In a
     /// cluster there is a write for each slot, all at the same time, and only commands of one key keep their order.
-    pub(super) async fn run<T: FromRedisValue>(&self, commands: Vec<Cmd>) -> Result<T, StreamError> {
+    pub(crate) async fn run<T: FromRedisValue>(&self, commands: Vec<Cmd>) -> Result<T, StreamError> {
         let (generation, link) = self.link().await?;
         let outcome = link.run(commands).await;
         self.judged(generation, outcome).await
     }
 
     /// [`Self::run`] for one command.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StreamError> {
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StreamError> {
         let (answer,) = self.run(vec![command]).await?;
         Ok(answer)
+    }
+
+    /// [`Self::ask`] of the server that has the slot.
+    pub(super) async fn ask_owner<T: FromRedisValue>(&self, slot: u16, command: Cmd) -> Result<T, StreamError> {
+        let (generation, link) = self.link().await?;
+        let outcome = link.ask_owner(slot, command).await;
+        self.judged(generation, outcome).await
+    }
+
+    /// The first slot of the next server, of those whose first slots are behind this one; `None` when there is none, as
+    /// without a cluster.
+    pub(super) async fn next_owner(&self, slot: u16) -> Result<Option<u16>, StreamError> {
+        Ok(self.topology().await?.first_slots().filter(|first| *first > slot).min())
     }
 
     /// First the commands of `first`, then those of `second`. One write, in a cluster the second after the first has
@@ -106,11 +123,33 @@ impl SharedConnection {
     }
 
     /// To connect to a server that hears whatever is published; in a cluster one of them, another one each time.
-    pub(super) async fn listening_client(&self) -> Result<Client, StreamError> {
+    pub(crate) async fn listening_client(&self) -> Result<Client, StreamError> {
         match &self.server {
             Server::Standalone(client) => Ok(Client::clone(client)),
             Server::Cluster(way) => way.client_of(self.topology().await?.any()?),
         }
+    }
+
+    /// The servers of a cluster that have these channels.
+    pub(crate) async fn owners(&self, channels: &[Arc<str>]) -> Result<Vec<Node>, StreamError> {
+        let topology = self.topology().await?;
+        channels.iter().map(|channel| topology.owner(channel).cloned()).collect()
+    }
+
+    /// A connection of the caller's own to one server of a cluster; `hear` is called with whatever it pushes.
+    pub(crate) async fn connect_pushing(
+        &self,
+        node: &Node,
+        hear: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, StreamError> {
+        let Server::Cluster(way) = &self.server else {
+            return Err(StreamError::Refused("one server alone has no shards".to_owned()));
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_push_sender(hear);
+        in_time(way.pushing_client_of(node)?.get_multiplexed_async_connection_with_config(&config)).await
     }
 
     async fn topology(&self) -> Result<Topology, StreamError> {

@@ -1,10 +1,12 @@
 //! One server, or a cluster: how to get there, and the connection that is shared there.
 
 use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, Pipeline, RedisError, TlsCertificates, Value,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, Pipeline, ProtocolVersion, RedisError,
+    TlsCertificates, Value,
     aio::MultiplexedConnection,
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
 };
 
 use super::{
@@ -86,7 +88,17 @@ impl ClusterWay {
     }
 
     pub(super) fn client_of(&self, node: &Node) -> Result<Client, StreamError> {
+        self.client_with(self.info_of(&self.reachable(node)))
+    }
+
+    /// To one that pushes what it has, beside its answers.
+    pub(super) fn pushing_client_of(&self, node: &Node) -> Result<Client, StreamError> {
         let info = self.info_of(&self.reachable(node));
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        self.client_with(info.set_redis_settings(settings))
+    }
+
+    fn client_with(&self, info: ConnectionInfo) -> Result<Client, StreamError> {
         let client = match &self.certificates {
             None => Client::open(info),
             Some(certificates) => Client::build_with_tls(info, certificates.clone()),
@@ -129,6 +141,16 @@ impl Link {
             Self::Cluster(connection) => {
                 let answers = run_by_slot(&connection, commands).await?;
                 Ok(redis::from_redis_value(Value::Array(answers))?)
+            }
+        }
+    }
+
+    pub(super) async fn ask_owner<T: FromRedisValue>(self, slot: u16, command: Cmd) -> Result<T, RedisError> {
+        match self {
+            Self::Standalone(mut connection) => command.query_async(&mut connection).await,
+            Self::Cluster(mut connection) => {
+                let owner = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+                Ok(redis::from_redis_value(connection.route_command(command, RoutingInfo::SingleNode(owner)).await?)?)
             }
         }
     }
