@@ -270,6 +270,28 @@ async fn history_comes_first_and_nothing_is_missed_or_doubled_where_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_that_it_listens_hears_what_is_published_right_then() {
+    let hall = Hall::with(open()).await;
+    let keeper = LogKeeper::start(hall.streams(), 100).await;
+    // what the gateway asks the log takes longer than it takes to publish and to log
+    let (gateway, _road) = hall.far_away("gateway-2", open(), Duration::from_millis(300)).await;
+    for (at, query) in ["ids=1", "ids=1&history=0", "history=1"].into_iter().enumerate() {
+        let address = format!("ws://{}/ws?username=ann&{query}", gateway.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(address).await.unwrap();
+        hall.publish("ann", &format!("{{\"first\":{at}}}")).await;
+        hall.publish("ann", &format!("{{\"second\":{at}}}")).await;
+        keeper.wrote(2 * (at + 1)).await;
+        if query == "history=1" {
+            assert_eq!(next_text(&mut socket).await, "{\"second\":1}", "the one before it came");
+        }
+        for word in ["first", "second"] {
+            let text = next_text(&mut socket).await;
+            assert!(text.contains(&format!("{{\"{word}\":{at}}}")), "{query}: {text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_does_not_have_any_more_is_told() {
     let hall = Hall::with(open()).await;
     let refused = hall.ask("username=ann&ids=1", None).await.expect_err("nobody writes the log");

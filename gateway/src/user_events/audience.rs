@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chatcluster_contracts::{ids::UserId, log_id::LogId};
+use chatcluster_transport::channels::Page;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -150,6 +151,8 @@ pub(crate) struct Seat {
     pub(super) hub: Arc<UserEvents>,
     pub(super) audience: Arc<Audience>,
     pub(crate) wanted: Wanted,
+    /// What of the log is heard first, on the log's road.
+    pub(super) past: Option<Page>,
     /// Names the handshake.
     pub(super) key: u64,
     /// The session has it.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chatcluster_contracts::{close::CloseReason, log_id::LogId};
+use chatcluster_contracts::{close::CloseReason, ids::UserId, log_id::LogId};
 use chatcluster_transport::{
     channels::{Entry, Page},
     gateway_streams::StreamError,
@@ -12,7 +12,7 @@ use super::{
     UserEvents,
     audience::{Audience, Follower, Frames, Seat},
     encode,
-    request::{MAX_HISTORY, Start},
+    request::Start,
 };
 use crate::{
     delivery::Touched,
@@ -27,36 +27,41 @@ const ATTEMPTS: usize = 5;
 /// Between two looks whether the rate allows more.
 const PACE: Duration = Duration::from_millis(100);
 
+/// What the log holds when a seat is taken, as far as its listener is to hear that first. Read before the listener is
+/// told that it is heard: what is published after that stands behind this page.
+pub(super) async fn begin(hub: &UserEvents, name: &UserId, start: Start) -> Result<Page, StreamError> {
+    let log = hub.keys.user_event_log(name.as_str());
+    match start {
+        Start::Last(count) => read(hub, &log, Piece::Last(count)).await,
+        #[cfg(feature = "plants")]
+        Start::After(_) if chatcluster_service::plants::planted("since-forgotten") => {
+            read(hub, &log, Piece::After(LogId::default())).await
+        }
+        Start::After(after) => from(hub, &log, after).await,
+    }
+}
+
 /// Brings one session up to where the others are, and then among them. Whoever heard of nothing before its seat was
 /// taken has read everything that was there by then.
-pub(super) async fn bring_up(session: Arc<Session>, seat: Seat, start: Start) {
-    if let Err(error) = catch_up(&session, seat, start).await {
+pub(super) async fn bring_up(session: Arc<Session>, seat: Seat, start: Start, past: Page) {
+    if let Err(error) = catch_up(&session, seat, start, past).await {
         tracing::warn!(%error, "a listener did not get its past; it is to come back");
         session.close(CloseReason::TryAgainLater);
     }
 }
 
-async fn catch_up(session: &Arc<Session>, mut seat: Seat, start: Start) -> Result<(), StreamError> {
+async fn catch_up(session: &Arc<Session>, mut seat: Seat, start: Start, past: Page) -> Result<(), StreamError> {
     let (hub, audience) = (seat.hub.clone(), seat.audience.clone());
     let log = hub.keys.user_event_log(audience.name.as_str());
     let ids = seat.wanted.ids;
-    let (first, mut may_miss) = match start {
-        Start::Now => (read(&hub, &log, Piece::Last(0)).await?, false),
-        Start::Last(count) => (read(&hub, &log, Piece::Last(count.min(MAX_HISTORY))).await?, false),
-        #[cfg(feature = "plants")]
-        Start::After(_) if chatcluster_service::plants::planted("since-forgotten") => {
-            (read(&hub, &log, Piece::After(LogId::default())).await?, false)
-        }
-        Start::After(after) => (from(&hub, &log, after).await?, true),
-    };
-    let mut page = first;
+    if let Start::After(after) = start
+        && ids
+        && has_gap(&past, after)
+    {
+        session.send(encode::gap(session.form().carrier, after));
+    }
+    let mut page = past;
     loop {
-        if let (true, Start::After(after)) = (std::mem::take(&mut may_miss), start)
-            && has_gap(&page, after)
-            && ids
-        {
-            session.send(encode::gap(session.form().carrier, after));
-        }
         for entry in &page.entries {
             let carrier = session.form().carrier;
             session.enqueue(frame(carrier, ids, entry), Priority::Needed);

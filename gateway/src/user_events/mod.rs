@@ -29,7 +29,7 @@ use chatcluster_contracts::{
 };
 use chatcluster_service::tokens::Claims;
 use chatcluster_transport::channels::{ChannelLogs, Ear, Subscriptions};
-use chatcluster_transport::gateway_streams::GatewayStreams;
+use chatcluster_transport::gateway_streams::{GatewayStreams, StreamError};
 use parking_lot::{Mutex, RwLock};
 
 use self::audience::{Audience, index};
@@ -114,7 +114,7 @@ impl UserEvents {
         }
         let road = wanted.road;
         let channel = self.channel(&wanted.name, index(road));
-        let seat = self.reserve(wanted, &channel)?;
+        let mut seat = self.reserve(wanted, &channel)?;
         let away = |what: &str| Problem::new(Code::Unavailable, format!("{what}; try again"));
         if let Road::Log(_) = road {
             match self.logs.is_written().await {
@@ -126,8 +126,16 @@ impl UserEvents {
                 }
             }
         }
-        match tokio::time::timeout(self.patience, self.subscriptions.listening(&channel)).await {
-            Ok(()) => Ok(seat),
+        let opening = async {
+            self.subscriptions.listening(&channel).await;
+            if let Road::Log(start) = road {
+                seat.past = Some(follow::begin(self, &seat.wanted.name, start).await?);
+            }
+            Ok::<_, StreamError>(())
+        };
+        match tokio::time::timeout(self.patience, opening).await {
+            Ok(Ok(())) => Ok(seat),
+            Ok(Err(_)) => Err(away("the log of events cannot be read now")),
             Err(_) => Err(away("events cannot be listened to now")),
         }
     }
@@ -156,7 +164,7 @@ impl UserEvents {
             }
         }
         drop(audiences);
-        Ok(Seat { hub: self.clone(), audience, wanted, key, is_settled: false })
+        Ok(Seat { hub: self.clone(), audience, wanted, past: None, key, is_settled: false })
     }
 
     /// A seat is free again. `index`: of its road. `key`: of a handshake that led to nothing.
@@ -205,7 +213,10 @@ impl UserEvents {
                 state.live.push(session.clone());
                 seat.is_settled = true;
             }
-            Road::Log(start) => drop(tokio::spawn(follow::bring_up(session.clone(), seat, start))),
+            Road::Log(start) => {
+                let past = seat.past.take().unwrap_or_default();
+                tokio::spawn(follow::bring_up(session.clone(), seat, start, past));
+            }
         }
     }
 

@@ -32,8 +32,7 @@ pub(crate) enum Road {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    Now,
-    /// The last so many first.
+    /// The last so many first; 0: what comes from now on.
     Last(usize),
     /// What came after this first.
     After(LogId),
@@ -78,7 +77,7 @@ impl Wanted {
         let road = match (after, history.transpose()?) {
             (Some(after), _) => Road::Log(Start::After(after)),
             (None, Some(count)) => Road::Log(Start::Last(count)),
-            (None, None) if ids => Road::Log(Start::Now),
+            (None, None) if ids => Road::Log(Start::Last(0)),
             (None, None) => Road::Live,
         };
         Ok(Self { name, ids, road })
@@ -133,7 +132,7 @@ mod tests {
     #[test]
     fn whoever_wants_ids_or_the_past_reads_the_log() {
         let road = |query: &str| read(query).unwrap().road;
-        assert_eq!(road("username=a&ids=1"), Road::Log(Start::Now));
+        assert_eq!(road("username=a&ids=1"), Road::Log(Start::Last(0)));
         assert_eq!(road("username=a&history=3"), Road::Log(Start::Last(3)));
         let after = Road::Log(Start::After(LogId { ms: 5, n: 1 }));
         assert_eq!(road("username=a&history=3&since=5-1"), after);

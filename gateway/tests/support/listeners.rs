@@ -13,7 +13,9 @@ use std::{
 use chatcluster_gateway::{Gateway, Options};
 use chatcluster_service::shutdown::Shutdown;
 use chatcluster_testkit::{
-    Redis, install,
+    Redis,
+    faults::TcpProxy,
+    install,
     redis::{RedisOptions as ServerOptions, Reply},
     scratch::ScratchDir,
 };
@@ -95,6 +97,16 @@ impl Hall {
     /// Another gateway on the same Redis.
     pub async fn another(&self, node: &str, options: Options) -> Listening {
         Listening::start(node, options, &self.streams, &self.core, &self.issuer).await
+    }
+
+    /// Another gateway, whose requests to Redis take so long to get there.
+    pub async fn far_away(&self, node: &str, options: Options, lag: Duration) -> (Listening, TcpProxy) {
+        let road = TcpProxy::start(self.redis.port()).await.unwrap();
+        let url = self.redis.url().replace(&self.redis.port().to_string(), &road.port().to_string());
+        let streams = RedisStreams::new(&RedisOptions::at(&url)).unwrap();
+        let gateway = Listening::start(node, options, &streams, &self.core, &self.issuer).await;
+        road.lag(lag);
+        (gateway, road)
     }
 
     pub fn streams(&self) -> RedisStreams {

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use parking_lot::Mutex;
@@ -33,6 +34,7 @@ struct State {
     cut_at: Option<u64>,
     /// `traffic.bytes_to_client` at which clients become deaf.
     deaf_at: Option<u64>,
+    lag: Duration,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl TcpProxy {
     /// In front of the server on this port of 127.0.0.1. A port that is known only later: [`TcpProxy::forward_to`].
     pub async fn start(target: u16) -> Result<Self> {
         let (port, listener, handle) = listen().await?;
-        let state = State { target, traffic: Traffic::default(), cut_at: None, deaf_at: None };
+        let state = State { target, traffic: Traffic::default(), cut_at: None, deaf_at: None, lag: Duration::ZERO };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             cut: watch::Sender::new(false),
@@ -109,6 +111,11 @@ impl TcpProxy {
         *self.shared.deaf.borrow()
     }
 
+    /// From now on each segment from a client waits so long before it reaches the server.
+    pub fn lag(&self, lag: Duration) {
+        self.shared.state.lock().lag = lag;
+    }
+
     /// Lets everything through again, for new connections.
     pub fn heal(&self) {
         self.shared.state.lock().cut_at = None;
@@ -157,6 +164,8 @@ async fn forward(client: TcpStream, shared: &Shared) {
     let upwards = async {
         let mut segment = vec![0; SEGMENT_BYTES];
         while let Ok(length @ 1..) = from_client.read(&mut segment).await {
+            let lag = shared.state.lock().lag;
+            tokio::time::sleep(lag).await;
             if to_server.write_all(&segment[..length]).await.is_err() {
                 return;
             }
