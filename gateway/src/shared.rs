@@ -20,7 +20,7 @@ use crate::{
     Options,
     conformance::{Brokerage, Rooms},
     delivery::Delivery,
-    listen::{Addresses, Guests, Origins, SockJs},
+    listen::{Addresses, Guests, Origins, Pace, SockJs},
     metrics::GatewayMetrics,
     presence::{self, Presence},
     session::{Common, MessageLimits, Quota, Sessions, Wheel, Workspaces, rate::TokenBucket, ticks},
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) web: Router,
     /// Connections that may come now.
     pub(crate) accepts: Mutex<TokenBucket>,
+    /// How fast sessions begin.
+    pub(crate) pace: Pace,
     /// Connections that are no sessions.
     pub(crate) guests: Arc<Guests>,
     pub(crate) sockjs: SockJs,

@@ -10,7 +10,9 @@ use crate::session::{Form, Positions, Session, carrier, stomp};
 pub(super) struct Encodings {
     /// First and last seq of the run encoded last.
     run: Option<(Seq, Seq)>,
-    made: Vec<(Form, Bytes)>,
+    /// Most runs are wanted in one form.
+    first: Option<(Form, Bytes)>,
+    others: Vec<(Form, Bytes)>,
     stomp: stomp::Frames,
 }
 
@@ -32,7 +34,8 @@ impl Encodings {
     ) -> bool {
         if self.is_new(run) {
             self.run = bounds(run);
-            self.made.clear();
+            self.first = None;
+            self.others.clear();
             self.stomp.clear();
         }
         if let Some(stomp) = session.stomp() {
@@ -55,11 +58,17 @@ impl Encodings {
     }
 
     fn made(&self, form: Form) -> Option<Bytes> {
-        self.made.iter().find(|(its, _)| *its == form).map(|(_, made)| made.clone())
+        match &self.first {
+            Some((its, made)) if *its == form => Some(made.clone()),
+            _ => self.others.iter().find(|(its, _)| *its == form).map(|(_, made)| made.clone()),
+        }
     }
 
     fn keep(&mut self, form: Form, made: Bytes) -> Bytes {
-        self.made.push((form, made.clone()));
+        match &self.first {
+            None => self.first = Some((form, made.clone())),
+            Some(_) => self.others.push((form, made.clone())),
+        }
         made
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conversation, Delivery, Touched, cursor::Wanted, fanout::Fanout};
+use super::{Conversation, Delivery, Touched, conversation::State, cursor::Wanted, fanout::Fanout};
 use crate::upstream::{Backoff, CoreError};
 
 /// An event that overtook another is usually followed by it within this time.
@@ -13,12 +13,20 @@ const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Delivery {
     pub(super) fn fetch_if_wanted(self: &Arc<Self>, conversation: &Arc<Conversation>) {
-        let mut state = conversation.state.lock();
-        if state.fetching || state.cursor.wanted(self.resume_limit).is_none() {
-            return;
+        let must_fetch = self.must_fetch(&mut conversation.state.lock());
+        if must_fetch {
+            self.begin_to_fetch(conversation);
         }
-        state.fetching = true;
-        drop(state);
+    }
+
+    /// Is something missing that nobody fetches yet? Whoever is told so fetches it.
+    pub(super) fn must_fetch(&self, state: &mut State) -> bool {
+        let must_fetch = !state.fetching && state.cursor.wanted(self.resume_limit).is_some();
+        state.fetching |= must_fetch;
+        must_fetch
+    }
+
+    pub(super) fn begin_to_fetch(self: &Arc<Self>, conversation: &Arc<Conversation>) {
         let (delivery, conversation) = (self.clone(), conversation.clone());
         tokio::spawn(async move {
             delivery.fetch(&conversation).await;

@@ -119,15 +119,21 @@ impl Delivery {
 
     /// Delivers what arrived in this turn. The caller flushes `touched`.
     pub(crate) fn settle(self: &Arc<Self>, touched: &mut Touched) {
-        for Arrival { conversation, seq, recipients } in std::mem::take(&mut touched.arrivals) {
+        let mut arrivals = std::mem::take(&mut touched.arrivals);
+        for Arrival { conversation, seq, recipients } in arrivals.drain(..) {
             let mut state = conversation.state.lock();
             state.cursor.drain(&mut Fanout::new(self, &conversation, touched));
             let strangers: Vec<&str> = recipients.iter().filter(|user| !state.cursor.has_user(user)).collect();
+            let must_fetch = self.must_fetch(&mut state);
             drop(state);
             // without members it stays until the next sweep: who just left may be back with the next event
-            self.fetch_if_wanted(&conversation);
+            if must_fetch {
+                self.begin_to_fetch(&conversation);
+            }
             self.discover_all(strangers.into_iter(), &conversation.id, seq);
         }
+        // for the next turn
+        touched.arrivals = arrivals;
     }
 
     /// A recipient that is here but not in the cursor: of a new conversation, or one that its session has yet to attach.

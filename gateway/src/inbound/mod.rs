@@ -17,8 +17,8 @@ use crate::{
     upstream::Backoff,
 };
 
-/// Entries of one turn: each socket is written once a turn.
-const BATCH: usize = 256;
+/// Entries of one turn: each socket is written once a turn. They are in memory together, up to 64 KiB each.
+const BATCH: usize = 512;
 const BLOCK: Duration = Duration::from_secs(2);
 /// Acknowledgements that may wait: what is not acknowledged at the end of a boot is nobody's.
 const MAX_UNACKNOWLEDGED: usize = 10_000;
@@ -40,13 +40,14 @@ impl Inbound {
     pub(crate) async fn run(self, mut reader: Box<dyn StreamReader>) {
         let mut backoff = Backoff::short();
         let mut acknowledge: Vec<EntryId> = Vec::new();
+        let mut touched = Touched::default();
         loop {
             match reader.read(BATCH, BLOCK).await {
                 Ok(batch) => {
                     backoff.reset();
                     self.health.up();
                     self.metrics.stream_length.set(reader.length());
-                    self.apply(batch, &mut acknowledge);
+                    self.apply(batch, &mut touched, &mut acknowledge);
                 }
                 Err(error) => {
                     self.health.down(&error);
@@ -86,17 +87,16 @@ impl Inbound {
         }
     }
 
-    fn apply(&self, batch: Batch, acknowledge: &mut Vec<EntryId>) {
+    fn apply(&self, batch: Batch, touched: &mut Touched, acknowledge: &mut Vec<EntryId>) {
         let since = Instant::now();
-        let mut touched = Touched::default();
         let count = batch.entries.len();
         self.metrics.stream_entries.inc_by(count as u64);
         self.metrics.stream_undecodable.inc_by(batch.undecodable as u64);
         for (id, entry) in batch.entries {
-            self.entry(entry, &mut touched);
+            self.entry(entry, touched);
             acknowledge.push(id);
         }
-        self.delivery.settle(&mut touched);
+        self.delivery.settle(touched);
         touched.flush(since);
         if count > 0 {
             self.metrics.entry_to_socket.observe(since.elapsed().as_secs_f64());

@@ -193,40 +193,49 @@ impl CoreApi {
         workspace: &WorkspaceId,
         begun_since: Option<i64>,
     ) -> Result<Vec<Listed>, CoreError> {
-        let read = self.lists(std::slice::from_ref(user), workspace, begun_since);
-        Ok(self.reads.take(Box::pin(read)).await?.0.into_iter().map(|(_, listed)| listed).collect())
+        let read = self.list(std::slice::from_ref(user), workspace, begun_since);
+        let answer = self.reads.take(Box::pin(read)).await?;
+        Ok(answer.conversations.into_iter().filter_map(place).map(|(_, place)| place).collect())
     }
 
-    /// The conversations of several users, each with the name of the user; whoever asks has waited for a turn. And whether
-    /// that is all: an older core tells of one user at a time.
+    /// The conversations of several users; whoever asks has waited for a turn.
     pub(super) async fn lists(
         &self,
         users: &[UserId],
         workspace: &WorkspaceId,
+    ) -> Result<HashMap<String, Vec<Listed>>, CoreError> {
+        let answer = self.list(users, workspace, None).await?;
+        let knows_several = answer.users as usize == users.len();
+        let places = answer.conversations.into_iter().filter_map(place);
+        let mut lists: HashMap<String, Vec<Listed>> = HashMap::with_capacity(users.len());
+        match users {
+            [user] => drop(lists.insert(user.to_string(), places.map(|(_, place)| place).collect())),
+            _ if knows_several => places.for_each(|(user, place)| lists.entry(user).or_default().push(place)),
+            // an older core tells of one user at a time, and names nobody
+            _ => {
+                for user in users {
+                    let answer = self.list(std::slice::from_ref(user), workspace, None).await?;
+                    let places = answer.conversations.into_iter().filter_map(place);
+                    lists.insert(user.to_string(), places.map(|(_, place)| place).collect());
+                }
+            }
+        }
+        Ok(lists)
+    }
+
+    async fn list(
+        &self,
+        users: &[UserId],
+        workspace: &WorkspaceId,
         begun_since: Option<i64>,
-    ) -> Result<(Vec<(String, Listed)>, bool), CoreError> {
+    ) -> Result<rpc::GetUserConversationsResponse, CoreError> {
         let mut messages = self.messages.clone();
         let request = rpc::GetUserConversationsRequest {
             user_ids: users.iter().map(ToString::to_string).collect(),
             workspace_id: workspace.to_string(),
             begun_since_ms: begun_since.unwrap_or_default(),
         };
-        let answer = self.call("GetUserConversations", messages.get_user_conversations(request)).await?;
-        let only = if let [user] = users { Some(user.as_str()) } else { None };
-        let is_all = only.is_some() || answer.users as usize == users.len();
-        let listed = answer.conversations.into_iter().filter_map(|listed| {
-            let place = Listed {
-                id: ConversationId::parse(&listed.conversation_id).ok()?,
-                head: Seq::new(listed.head),
-                joined: Seq::new(listed.joined_seq),
-                delivered: Seq::new(listed.delivered_seq),
-                left: (listed.left_seq > 0).then(|| Seq::new(listed.left_seq)),
-                facts: listed.facts.as_ref().map(RoomFacts::of_rpc).unwrap_or_default(),
-            };
-            // an older core names nobody
-            Some((only.map_or(listed.user_id, str::to_owned), place))
-        });
-        Ok((listed.collect(), is_all))
+        self.call("GetUserConversations", messages.get_user_conversations(request)).await
     }
 
     /// The events with `after < seq <= until`, as many as one call brings. How far is asked when its turn has come: in a
@@ -361,6 +370,19 @@ impl CoreApi {
         };
         Ok(self.call("UpdateLastPing", client.update_last_ping(request)).await?.register_again)
     }
+}
+
+/// A place in a list, and whose list it is.
+fn place(listed: rpc::UserConversation) -> Option<(String, Listed)> {
+    let place = Listed {
+        id: ConversationId::parse(&listed.conversation_id).ok()?,
+        head: Seq::new(listed.head),
+        joined: Seq::new(listed.joined_seq),
+        delivered: Seq::new(listed.delivered_seq),
+        left: (listed.left_seq > 0).then(|| Seq::new(listed.left_seq)),
+        facts: listed.facts.as_ref().map(RoomFacts::of_rpc).unwrap_or_default(),
+    };
+    Some((listed.user_id, place))
 }
 
 fn claims(answer: rpc::VerifyAccessTokenResponse, refusal: &str) -> Result<Claims, Problem> {

@@ -1,7 +1,7 @@
 //! Lists of conversations for sessions on their way in. When many come at once, one question is asked for all who wait: the
 //! more there are, the less each costs core and the database.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use chatcluster_contracts::ids::{UserId, WorkspaceId};
 use parking_lot::Mutex;
@@ -69,23 +69,12 @@ impl Lists {
     async fn answer_some(&self) {
         let Some((workspace, batch)) = self.next() else { return };
         let users: Vec<UserId> = batch.iter().map(|waiting| waiting.user.clone()).collect();
-        match self.core.lists(&users, &workspace, None).await {
-            Ok((listed, true)) => {
-                let mut lists: HashMap<String, Vec<Listed>> = HashMap::with_capacity(users.len());
-                for (user, place) in listed {
-                    lists.entry(user).or_default().push(place);
-                }
+        match self.core.lists(&users, &workspace).await {
+            Ok(lists) => {
                 for Waiting { user, answer, .. } in batch {
                     // a user may wait with several sessions
                     let list = lists.get(user.as_str()).cloned().unwrap_or_default();
                     let _ = answer.send(Ok(list));
-                }
-            }
-            Ok((_, false)) => {
-                for Waiting { user, answer, .. } in batch {
-                    let list = self.core.lists(std::slice::from_ref(&user), &workspace, None).await;
-                    let list = list.map(|(listed, _)| listed.into_iter().map(|(_, place)| place).collect());
-                    let _ = answer.send(list.map_err(Arc::new));
                 }
             }
             Err(error) => {
