@@ -53,13 +53,26 @@ impl Pace {
 /// The next pause: twice as long after one that ended late, a sixth shorter after one that did not. A fifth of them ends
 /// late while the pace is steady.
 fn next(pause: Duration, late: Duration) -> Duration {
-    let next = if late > LATE { pause * 2 } else { pause - pause / 6 };
+    let next = if late > LATE { pause * 2 } else { pause * 5 / 6 };
     next.clamp(SHORTEST, LONGEST)
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn after_a_few_the_next_one_waits() {
+        let pace = Pace::default();
+        for _ in 1..BURST {
+            assert!(pace.pass().now_or_never().is_some());
+        }
+        let begin = Instant::now();
+        pace.pass().await;
+        assert!(begin.elapsed() >= SHORTEST && pace.pass().now_or_never().is_some());
+    }
 
     #[test]
     fn what_is_late_makes_pauses_longer_and_what_comes_in_time_makes_them_shorter() {
