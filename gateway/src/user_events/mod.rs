@@ -116,26 +116,22 @@ impl UserEvents {
         let channel = self.channel(&wanted.name, index(road));
         let mut seat = self.reserve(wanted, &channel)?;
         let away = |what: &str| Problem::new(Code::Unavailable, format!("{what}; try again"));
-        if let Road::Log(_) = road {
-            match self.logs.is_written().await {
-                Ok(true) => {}
-                Ok(false) => return Err(away("no worker writes the log of events now")),
-                Err(error) => {
-                    tracing::debug!(%error, "log of user events not reached");
-                    return Err(away("the log of events cannot be reached now"));
-                }
-            }
+        let unreached = |error: StreamError| {
+            tracing::debug!(%error, "log of user events not reached");
+            away("the log of events cannot be reached now")
+        };
+        if matches!(road, Road::Log(_)) && !self.logs.is_written().await.map_err(unreached)? {
+            return Err(away("no worker writes the log of events now"));
         }
         let opening = async {
             self.subscriptions.listening(&channel).await;
             if let Road::Log(start) = road {
                 seat.past = Some(follow::begin(self, &seat.wanted.name, start).await?);
             }
-            Ok::<_, StreamError>(())
+            Ok(())
         };
         match tokio::time::timeout(self.patience, opening).await {
-            Ok(Ok(())) => Ok(seat),
-            Ok(Err(_)) => Err(away("the log of events cannot be read now")),
+            Ok(opened) => opened.map(|()| seat).map_err(unreached),
             Err(_) => Err(away("events cannot be listened to now")),
         }
     }
