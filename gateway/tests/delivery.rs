@@ -8,6 +8,7 @@ use chatcluster_contracts::{
     seq::Seq,
     stream_entry::{Recipients, StreamEntry},
 };
+use chatcluster_transport::gateway_streams::GatewayStreams;
 use serde_json::json;
 use support::{Platform, client::Client, eventually};
 
@@ -235,6 +236,22 @@ async fn a_stay_of_which_redis_lost_every_entry_is_found_with_the_heads() {
     platform.core.join("c1", "bob").await; // 5
     bob.until_seq("c1", 5).await;
     assert_eq!(bob.seqs("c1"), [1, 2, 3, 5]);
+}
+
+#[tokio::test]
+async fn a_stay_is_found_of_somebody_whose_entry_was_taken_out_of_the_registry() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut bob = platform.client("bob").await;
+    stay_of_bob_in_silence(&platform).await;
+    platform.core.set_silent(false);
+    let registry = platform.streams.registry();
+    let entries = registry.connections(&["bob".parse().unwrap()]).await.unwrap().remove(0);
+    let entries: Vec<_> = registry.lookup(&entries).await.unwrap().into_iter().flatten().collect();
+    registry.unregister(&entries).await.unwrap();
+    bob.until_seq("c1", 3).await;
+    platform.registered("bob", 1).await;
+    assert_eq!(bob.seqs("c1"), [1, 2, 3]);
 }
 
 #[tokio::test]

@@ -194,6 +194,7 @@ impl Delivery {
             // the head was read first: who joined after that is owed nothing of what lies between
             let from = joined.previous().max(served.min(head));
             let head = head.max(from);
+            conversation.state.lock().cursor.raise_head(head);
             session.places.lock().advance(&conversation, from);
             self.bring_in(session, Place { conversation, from, head }).await;
         } else {

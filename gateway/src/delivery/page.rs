@@ -22,8 +22,8 @@ pub(super) struct Readings(Vec<(Seq, WeakShared<Reading>)>);
 impl Readings {
     /// The one that is under way, or a new one.
     fn join_or(&mut self, after: Seq, begin: impl FnOnce() -> Reading) -> Shared<Reading> {
-        // whose page nobody waits for any more is over
-        self.0.retain(|(_, reading)| reading.upgrade().is_some());
+        // a page that was read, or that nobody waits for any more, may lack what whoever comes now was told of
+        self.0.retain(|(_, reading)| reading.upgrade().is_some_and(|reading| reading.peek().is_none()));
         let known = self.0.iter().find(|(begins, _)| *begins == after);
         if let Some(reading) = known.and_then(|(_, reading)| reading.upgrade()) {
             return reading;
@@ -47,5 +47,29 @@ impl Delivery {
         };
         let reading = conversation.state.lock().readings.join_or(after, begin);
         reading.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatcluster_contracts::seq::Seq;
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_shared_while_it_is_read_and_not_after() {
+        let (mut readings, after) = (Readings::default(), Seq::new(7));
+        let page = |head: u64| {
+            let page = Page { events: Vec::new(), head: Seq::new(head), oldest: Seq::ZERO, until: Seq::new(head) };
+            std::future::ready(Ok(Arc::new(page))).boxed()
+        };
+        let head = |reading: Shared<Reading>| reading.now_or_never().unwrap().unwrap().head.get();
+        let first = readings.join_or(after, || page(8));
+        let beside = readings.join_or(after, || page(9));
+        assert_eq!(head(beside), 8);
+        // somebody has not looked yet at what was read
+        let late = readings.join_or(after, || page(9));
+        assert_eq!((head(late), head(first)), (9, 8));
     }
 }

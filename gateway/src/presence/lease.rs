@@ -67,7 +67,8 @@ pub(super) async fn hold(presence: &Presence, delivery: &Delivery) {
                     }
                 } else {
                     match tokio::time::timeout(EVERY, presence.keep_some(&mut round)).await {
-                        Ok(Ok(())) => {}
+                        Ok(Ok(0)) => {}
+                        Ok(Ok(_)) => delivery.check_everything(),
                         Ok(Err(error)) => tracing::warn!(%error, "connections not kept yet"),
                         Err(_) => tracing::warn!("connections not kept yet: no answer"),
                     }

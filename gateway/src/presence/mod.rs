@@ -208,11 +208,12 @@ impl Presence {
     }
 
     /// Says of some connections that they are here still, in rounds: each in its turn, long before its entry ends by
-    /// itself. Those whose entries are missing, whoever removed them, are written again.
-    async fn keep_some(&self, round: &mut Vec<Weak<Session>>) -> Result<(), StreamError> {
+    /// itself. Those whose entries are missing, whoever removed them, are written again. Answers how many: what was for them
+    /// meanwhile went nowhere.
+    async fn keep_some(&self, round: &mut Vec<Weak<Session>>) -> Result<usize, StreamError> {
         #[cfg(feature = "plants")]
         if chatcluster_service::plants::planted("registry-stays-lost") {
-            return Ok(());
+            return Ok(0);
         }
         if round.is_empty() {
             let sessions = self.sessions.all();
@@ -228,7 +229,7 @@ impl Presence {
         let there = self.registry.keep(&registrations).await?;
         let missing: Vec<_> = kept.into_iter().zip(there).filter(|(_, there)| !there).map(|(it, _)| it).collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         tracing::warn!(connections = missing.len(), "registry lost connections of ours: written again");
         let registrations: Vec<Registration> = missing.iter().map(|(registration, _)| registration.clone()).collect();
@@ -237,7 +238,7 @@ impl Presence {
             // it ended while it was written
             self.unregister(session);
         }
-        Ok(())
+        Ok(missing.len())
     }
 
     /// Waits until the lease is held for the first time: from then on the own stream is nobody else's.

@@ -55,7 +55,7 @@ impl Plants {
 }
 
 fn tell(caught: &Caught) {
-    let Caught { plant, as_expected, found, took, report } = caught;
+    let Caught { plant, as_expected, found, unexpected, took, report } = caught;
     let verdict = match (as_expected, plant.name.is_empty()) {
         (true, false) => "caught",
         (true, true) => "clean",
@@ -69,4 +69,7 @@ fn tell(caught: &Caught) {
         plant.invariant,
         took.as_secs_f64()
     ));
+    for text in unexpected {
+        super::progress(&format!("        {text}"));
+    }
 }

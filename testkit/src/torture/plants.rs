@@ -49,6 +49,8 @@ const fn plant(
     Plant { name, invariant, faults, seconds, warm_up, size: &Size::SMALL, help }
 }
 
+/// Findings told of a run in which nothing should be found.
+const SHOWN: usize = 10;
 /// How long what is lost is waited for.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -110,6 +112,8 @@ pub struct Caught {
     pub as_expected: bool,
     /// Promises seen broken, with counts.
     pub found: String,
+    /// Some of what was found where nothing should be.
+    pub unexpected: Vec<String>,
     pub took: Duration,
     /// The page of the run.
     pub report: PathBuf,
@@ -177,7 +181,9 @@ async fn run_one(servers: &Arc<Servers>, plant: Plant, seed: u64, folder: &Path)
     let counts = findings.by_invariant();
     let as_expected = if plant.name.is_empty() { counts.is_empty() } else { counts.contains_key(plant.invariant) };
     let found: Vec<String> = counts.iter().map(|(invariant, count)| format!("{invariant} {count}")).collect();
-    Ok(Caught { plant, as_expected, found: found.join(", "), took: start.elapsed(), report })
+    let unexpected = findings.all().iter().take(if plant.name.is_empty() { SHOWN } else { 0 });
+    let unexpected = unexpected.map(|finding| finding.text.clone()).collect();
+    Ok(Caught { plant, as_expected, found: found.join(", "), unexpected, took: start.elapsed(), report })
 }
 
 #[cfg(test)]

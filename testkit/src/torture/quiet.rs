@@ -48,7 +48,7 @@ pub(super) async fn quiet(platform: &Platform, common: &Common, size: usize, wit
             let missing = recorder.ingested().saturating_sub(gather::ingested(platform).await?);
             let left = Left {
                 open: now.open + size.saturating_sub(now.online),
-                lacking: recorder.lacking(&gather::heads(platform).await?),
+                lacking: recorder.lacking(&gather::heads(platform, recorder.clock).await?),
                 records: recorder.lacking_records(),
                 user_events: if start.elapsed() < LAST_USER_EVENT { recorder.lacking_user_events() } else { 0 },
                 missing,

@@ -115,7 +115,7 @@ pub async fn run_on(servers: &Arc<Servers>, options: &Options) -> Result<Outcome
     // workers that join their group a moment later would hold up all events of a short run
     fleet.rouse(&people).await?;
     let arrived = await_condition("events to arrive", ARRIVE_WITHIN, || async {
-        let lacking = common.recorder.lacking(&gather::heads(&platform).await?);
+        let lacking = common.recorder.lacking(&gather::heads(&platform, clock).await?);
         ensure!(lacking == 0, "{lacking} sessions lack some");
         anyhow::Ok(())
     });

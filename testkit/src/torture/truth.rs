@@ -130,16 +130,23 @@ impl Conversation {
             }
             let Some(interval) = self.interval(&session.user, stored.event.seq) else { return false };
             let ended = interval.left.and_then(|left| self.stored(left));
-            // a second for the time between the event's creation and its commit, when the list was read
-            ended.is_none_or(|ended| ended.created > session.ready + 1000)
+            ended.is_none_or(|ended| is_told_of_leaving(session, ended.created))
         })
     }
+}
+
+/// Is a session owed a stay that ended at this time? A second for the time between the event's creation and its commit, when
+/// the list was read.
+fn is_told_of_leaving(session: &Session, left: Ms) -> bool {
+    left > session.ready + 1000
 }
 
 /// How far conversations go, and whose they are.
 #[derive(Debug, Default)]
 pub struct Heads {
     pub of_members: HashMap<Name, Vec<(Name, u64)>>,
+    /// Who has left what: with which event, and when.
+    pub of_leavers: HashMap<Name, Vec<(Name, u64, Ms)>>,
     /// For guests of open rooms.
     pub all: HashMap<Name, u64>,
 }
@@ -151,7 +158,13 @@ impl Heads {
             Some(visit) => {
                 self.all.get_key_value(&visit.room).map(|(id, head)| (id.clone(), *head)).into_iter().collect()
             }
-            None => self.of_members.get(&session.user).cloned().unwrap_or_default(),
+            None => {
+                let leavings = self.of_leavers.get(&session.user).into_iter().flatten();
+                let owed = leavings.filter(|(.., at)| is_told_of_leaving(session, *at));
+                let mut owed: Vec<(Name, u64)> = owed.map(|(id, left, _)| (id.clone(), *left)).collect();
+                owed.extend(self.of_members.get(&session.user).into_iter().flatten().cloned());
+                owed
+            }
         }
     }
 }

@@ -117,7 +117,7 @@ pub(super) async fn outbox_rows(platform: &Platform) -> Result<u64> {
     rows.first().and_then(|row| row.first()).context("no count")?.parse().context("the count is no number")
 }
 
-pub(super) async fn heads(platform: &Platform) -> Result<Heads> {
+pub(super) async fn heads(platform: &Platform, clock: Clock) -> Result<Heads> {
     let mut heads = Heads::default();
     let sql = "SELECT m.user_id, c.id, c.last_seq FROM conversation_members m JOIN conversations c ON c.id = m.conversation_id \
                WHERE m.left_seq IS NULL AND c.last_seq > 0 AND c.last_seq >= m.joined_seq";
@@ -126,6 +126,15 @@ pub(super) async fn heads(platform: &Platform) -> Result<Heads> {
         let (id, head) = (Name::from(id), head.parse()?);
         heads.all.insert(id.clone(), head);
         heads.of_members.entry(user.into()).or_default().push((id, head));
+    }
+    // an event was there before those that follow it, whatever the clock of its core said
+    let sql = "SELECT m.user_id, m.conversation_id, m.left_seq, MIN(e.created_at) FROM conversation_members m \
+               JOIN conversation_events e ON e.conversation_id = m.conversation_id AND e.seq >= m.left_seq \
+               GROUP BY m.user_id, m.conversation_id, m.left_seq";
+    for row in platform.deployment.query(sql).await? {
+        let [user, id, left, at] = columns(row)?;
+        let leaving = (Name::from(id), left.parse()?, clock.of_wall(at.parse()?));
+        heads.of_leavers.entry(user.into()).or_default().push(leaving);
     }
     Ok(heads)
 }

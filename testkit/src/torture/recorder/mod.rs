@@ -25,8 +25,8 @@ pub(crate) struct Recorder {
 #[derive(Default)]
 struct Book {
     history: History,
-    /// Index of the last session of a device that is online, and how far it has come.
-    online: HashMap<u32, (usize, BTreeMap<Name, u64>)>,
+    /// Devices that are online.
+    online: HashMap<u32, Online>,
     /// Who knows that it has left which conversation.
     left: HashSet<(Name, Name)>,
     /// The highest seq that anybody has seen.
@@ -38,6 +38,23 @@ struct Book {
     turned: usize,
     /// Under which number a session of an earlier page goes on in this one.
     goes_on: HashMap<usize, usize>,
+}
+
+/// A device that is online.
+struct Online {
+    /// Of its last session.
+    number: usize,
+    /// How far it has come.
+    places: BTreeMap<Name, u64>,
+    /// The same, where it knows that it has left.
+    left: BTreeMap<Name, u64>,
+}
+
+impl Online {
+    fn lacks(&self, (conversation, head): &(Name, u64)) -> bool {
+        let reached = self.places.get(conversation).max(self.left.get(conversation));
+        reached.is_none_or(|reached| reached < head)
+    }
 }
 
 impl Book {
@@ -117,9 +134,9 @@ impl Recorder {
         let mut book = self.book.lock();
         let index = book.turned + book.history.sessions.len();
         if session.conduct == Conduct::Reading {
-            let mut places = session.claims.clone();
-            places.retain(|conversation, _| !book.left.contains(&(session.user.clone(), conversation.clone())));
-            book.online.insert(session.device, (index, places));
+            let knows = |id: &Name| book.left.contains(&(session.user.clone(), id.clone()));
+            let (left, places) = session.claims.clone().into_iter().partition(|(id, _)| knows(id));
+            book.online.insert(session.device, Online { number: index, places, left });
         }
         book.history.sessions.push(session);
         index
@@ -141,13 +158,13 @@ impl Recorder {
         let left = matches!(&of.seen.last(), Some(Seen { what: What::Event(event), .. })
             if &*event.kind == "USER_LEFT" && event.user == of.user);
         let membership = (of.user.clone(), conversation.clone());
-        if let Some((index, places)) = book.online.get_mut(&device)
-            && *index == session
+        if let Some(online) = book.online.get_mut(&device)
+            && online.number == session
         {
-            let place = places.entry(conversation.clone()).or_default();
+            let place = online.places.entry(conversation.clone()).or_default();
             *place = seq.max(*place);
-            if left {
-                places.remove(&conversation);
+            if left && let Some(place) = online.places.remove(&conversation) {
+                online.left.insert(conversation.clone(), place);
             }
         }
         if left {
@@ -172,7 +189,7 @@ impl Recorder {
         let Some(of) = book.session(session) else { return };
         of.end = Some(End { at, code, by });
         let device = of.device;
-        if book.online.get(&device).is_some_and(|(index, _)| *index == session) {
+        if book.online.get(&device).is_some_and(|online| online.number == session) {
             book.online.remove(&device);
         }
     }
@@ -200,7 +217,7 @@ impl Recorder {
 
     pub(crate) fn progress(&self) -> Progress {
         let book = self.book.lock();
-        let places = book.online.values().flat_map(|(_, places)| places);
+        let places = book.online.values().flat_map(|online| &online.places);
         let behind =
             places.map(|(conversation, at)| book.heads.get(conversation).map_or(0, |head| head.saturating_sub(*at)));
         let sent = book.history.sendings.len();
@@ -217,10 +234,9 @@ impl Recorder {
     /// Online sessions that lack events, when `heads` says how far each conversation goes.
     pub(crate) fn lacking(&self, heads: &Heads) -> usize {
         let book = self.book.lock();
-        let lacks = |(index, places): &&(usize, BTreeMap<Name, u64>)| {
-            let session = book.place_of(*index).and_then(|place| book.history.sessions.get(place));
-            let owed = session.map(|session| heads.of(session)).unwrap_or_default();
-            owed.iter().any(|(conversation, head)| places.get(conversation).is_none_or(|at| at < head))
+        let lacks = |online: &&Online| {
+            let session = book.place_of(online.number).and_then(|place| book.history.sessions.get(place));
+            session.map(|session| heads.of(session)).iter().flatten().any(|owed| online.lacks(owed))
         };
         book.online.values().filter(lacks).count()
     }
@@ -234,5 +250,51 @@ impl Recorder {
 
     pub(crate) fn now(&self) -> Ms {
         self.clock.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torture::history::Event;
+
+    fn name(text: &str) -> Name {
+        text.into()
+    }
+
+    /// A session of bob's that is ready at 100 ms, with one event seen of `c`.
+    fn after(kind: &str, seq: u64) -> Recorder {
+        let recorder = Recorder::new(Clock::start());
+        let session = Session {
+            device: 1,
+            user: name("bob"),
+            gateway: 0,
+            conduct: Conduct::Reading,
+            visit: None,
+            ready: 100,
+            end: None,
+            claims: BTreeMap::new(),
+            exact: true,
+            expires: None,
+            signed_out: None,
+            seen: Vec::new(),
+        };
+        let number = recorder.connected(session);
+        let (conversation, user, none) = (name("c"), name("bob"), name(""));
+        let (message_id, client_msg_id) = (none.clone(), none);
+        let kind = name(kind);
+        let event = Event { conversation, seq, kind, message_id, client_msg_id, user, fingerprint: seq };
+        recorder.saw(number, What::Event(event));
+        recorder
+    }
+
+    #[test]
+    fn who_has_left_is_waited_for_until_it_knows() {
+        let leaving =
+            |at: Ms| Heads { of_leavers: HashMap::from([(name("bob"), vec![(name("c"), 7, at)])]), ..Heads::default() };
+        assert_eq!(after("USER_JOINED", 6).lacking(&leaving(5_000)), 1);
+        assert_eq!(after("USER_LEFT", 7).lacking(&leaving(5_000)), 0);
+        // what was over when the session came is not told
+        assert_eq!(after("USER_JOINED", 3).lacking(&leaving(50)), 0);
     }
 }

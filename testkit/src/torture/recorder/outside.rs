@@ -81,7 +81,7 @@ impl Recorder {
             let due = produced.get(room)?.iter().filter(|record| record.at > from + 1000);
             Some(due.filter(|record| !seen.contains(&*record.id)).count())
         };
-        let online = book.online.values().filter_map(|(number, _)| book.history.sessions.get(book.place_of(*number)?));
+        let online = book.online.values().filter_map(|online| book.history.sessions.get(book.place_of(online.number)?));
         online.filter_map(lacking).sum()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Recorder;
+use super::{Online, Recorder};
 use crate::torture::history::{History, Session};
 
 impl Recorder {
@@ -18,7 +18,7 @@ impl Recorder {
         (page.load_end, page.end) = (now, now);
         let mut goes_on = HashMap::new();
         let turned = book.turned + page.sessions.len();
-        for (number, places) in book.online.values() {
+        for Online { number, places, .. } in book.online.values() {
             let Some(before) = book.place_of(*number).and_then(|place| page.sessions.get(place)) else { continue };
             let session = Session {
                 user: before.user.clone(),
