@@ -308,6 +308,16 @@ async fn what_the_log_does_not_have_any_more_is_told() {
     // the same without ids: the bytes alone, and nothing but events
     let mut plain = hall.ask("username=ann&since=1-0", None).await.unwrap();
     assert_eq!(next_text(&mut plain).await, first["data"].to_string());
+    // an entry that was lost with the log before anybody here read it
+    let mut follower = hall.ask("username=cem&ids=1", None).await.unwrap();
+    hall.publish("cem", "\"one\"").await;
+    let one: Value = serde_json::from_str(&next_text(&mut follower).await).unwrap();
+    hall.lose_log("cem", one["id"].as_str().unwrap()).await;
+    let gap: Value = serde_json::from_str(&next_text(&mut follower).await).unwrap();
+    assert_eq!(gap["gap"]["since"], one["id"]);
+    hall.publish("cem", "\"three\"").await;
+    let three: Value = serde_json::from_str(&next_text(&mut follower).await).unwrap();
+    assert_eq!(three["data"], "three");
     // and when the whole log is lost while somebody follows it
     let mut follower = hall.ask("username=bob&ids=1", None).await.unwrap();
     hall.publish("bob", "\"one\"").await;

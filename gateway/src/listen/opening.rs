@@ -65,7 +65,7 @@ pub(super) async fn admit(shared: &Shared, purpose: &Purpose, caller: &Caller<'_
     let Some(place) = shared.addresses.enter(address) else {
         return Err(Problem::new(Code::TooManyConnections, "this address has too many connections here"));
     };
-    shared.pace.pass().await;
+    shared.pace.pass(shared.metrics.messages()).await;
     let claims = match purpose {
         Purpose::UserEvents if shared.options.user_events_open => None,
         Purpose::Platform | Purpose::UserEvents => identify(shared, caller).await?,

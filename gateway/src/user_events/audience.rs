@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) followers: Vec<Follower>,
     /// All followers were told everything up to here.
     pub(super) cursor: LogId,
+    /// The lowest entry that a notice spoke of since the last look at the log.
+    pub(super) noticed: Option<LogId>,
     /// Notices may have been missed, and the log may be another one.
     pub(super) unsure: bool,
     /// A task tells the followers.
@@ -72,6 +74,7 @@ impl Audience {
             early: Vec::new(),
             followers: Vec::new(),
             cursor: LogId::default(),
+            noticed: None,
             unsure: false,
             is_followed: false,
             seats: [0; 2],
@@ -100,6 +103,19 @@ impl Audience {
 }
 
 impl State {
+    /// An entry stands in the log.
+    pub(super) fn notice(&mut self, entry: LogId) {
+        if self.is_followed {
+            self.noticed = Some(self.noticed.map_or(entry, |noticed| noticed.min(entry)));
+        }
+    }
+
+    /// The log could not be read: what was to be looked for there still is.
+    pub(super) fn doubt(&mut self, noticed: Option<LogId>, unsure: bool) {
+        self.unsure |= unsure;
+        noticed.into_iter().for_each(|entry| self.notice(entry));
+    }
+
     pub(super) fn count(&self) -> usize {
         self.live.len() + self.followers.len()
     }

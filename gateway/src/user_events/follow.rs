@@ -151,13 +151,14 @@ async fn follow(hub: Arc<UserEvents>, audience: Arc<Audience>) {
     let log = hub.keys.user_event_log(audience.name.as_str());
     let mut backoff = Backoff::short();
     loop {
-        let (cursor, unsure) = {
+        let (cursor, noticed, unsure) = {
             let mut state = audience.state.lock();
+            let noticed = state.noticed.take();
             if state.followers.is_empty() {
                 state.is_followed = false;
                 return;
             }
-            (state.cursor, std::mem::take(&mut state.unsure))
+            (state.cursor, noticed, std::mem::take(&mut state.unsure))
         };
         let (from, is_another) = if unsure { look_again(&hub, &log, cursor).await } else { (Ok(cursor), false) };
         let page = match from {
@@ -169,6 +170,7 @@ async fn follow(hub: Arc<UserEvents>, audience: Arc<Audience>) {
                 backoff = Backoff::short();
                 let more = page.more;
                 let missing = is_another
+                    || noticed.is_some_and(|entry| has_vanished(&page, cursor, entry))
                     || page.entries.first().is_some_and(|first| {
                         // a log that was idle for so long that it was removed begins anew, and nothing is missing
                         first.before != cursor && (unsure || first.before != LogId::default())
@@ -183,11 +185,16 @@ async fn follow(hub: Arc<UserEvents>, audience: Arc<Audience>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "the log of user events is not reached; trying again");
-                audience.state.lock().unsure |= unsure;
+                audience.state.lock().doubt(noticed, unsure);
                 backoff.pause().await;
             }
         }
     }
+}
+
+/// Is an entry not in the log any more that stood behind the cursor? Redis has lost its data since, or trimmed it.
+fn has_vanished(page: &Page, cursor: LogId, entry: LogId) -> bool {
+    entry > cursor && page.entries.first().is_none_or(|first| first.id > entry)
 }
 
 /// Where to read on after notices may have been missed; and whether the log is another one.

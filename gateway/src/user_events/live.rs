@@ -48,6 +48,9 @@ impl UserEvents {
             let deliveries = audience.publish(payload, self.queue_limit, touched);
             self.metrics.user_event_deliveries.inc_by(deliveries as u64);
         } else if let Some(audience) = channel.strip_prefix(notices.as_str()).and_then(|name| self.audience(name)) {
+            if let Some(entry) = std::str::from_utf8(payload).ok().and_then(|id| id.parse().ok()) {
+                audience.state.lock().notice(entry);
+            }
             audience.news.notify_one();
         }
     }

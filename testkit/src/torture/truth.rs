@@ -154,17 +154,13 @@ pub struct Heads {
 impl Heads {
     /// What a session ought to have seen.
     pub fn of(&self, session: &Session) -> Vec<(Name, u64)> {
-        match &session.visit {
-            Some(visit) => {
-                self.all.get_key_value(&visit.room).map(|(id, head)| (id.clone(), *head)).into_iter().collect()
-            }
-            None => {
-                let leavings = self.of_leavers.get(&session.user).into_iter().flatten();
-                let owed = leavings.filter(|(.., at)| is_told_of_leaving(session, *at));
-                let mut owed: Vec<(Name, u64)> = owed.map(|(id, left, _)| (id.clone(), *left)).collect();
-                owed.extend(self.of_members.get(&session.user).into_iter().flatten().cloned());
-                owed
-            }
+        if let Some(visit) = &session.visit {
+            return self.all.get_key_value(&visit.room).map(|(id, head)| (id.clone(), *head)).into_iter().collect();
         }
+        let leavings = self.of_leavers.get(&session.user).into_iter().flatten();
+        let owed = leavings.filter(|(.., at)| is_told_of_leaving(session, *at));
+        let mut owed: Vec<(Name, u64)> = owed.map(|(id, left, _)| (id.clone(), *left)).collect();
+        owed.extend(self.of_members.get(&session.user).into_iter().flatten().cloned());
+        owed
     }
 }
