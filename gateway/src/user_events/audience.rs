@@ -113,7 +113,9 @@ impl State {
     /// The log could not be read: what was to be looked for there still is.
     pub(super) fn doubt(&mut self, noticed: Option<LogId>, unsure: bool) {
         self.unsure |= unsure;
-        noticed.into_iter().for_each(|entry| self.notice(entry));
+        if let Some(entry) = noticed {
+            self.notice(entry);
+        }
     }
 
     pub(super) fn count(&self) -> usize {

@@ -150,9 +150,9 @@ impl Hall {
     pub async fn lose_log(&self, user: &str, last: &str) {
         let (ms, n) = last.split_once('-').unwrap();
         let next = format!("{ms}-{}", n.parse::<u64>().unwrap() + 1);
-        let lost = "redis.call('DEL', KEYS[1]) return redis.call('PUBLISH', KEYS[2], ARGV[1])";
+        let script = "redis.call('DEL', KEYS[1]) return redis.call('PUBLISH', KEYS[2], ARGV[1])";
         let (log, notices) = (format!("workflow:log:{user}"), format!("workflow:logged:{user}"));
-        self.redis.command(&["EVAL", lost, "2", &log, &notices, &next]).await.unwrap();
+        self.redis.command(&["EVAL", script, "2", &log, &notices, &next]).await.unwrap();
     }
 
     pub fn url(&self, path: &str) -> String {
