@@ -430,3 +430,14 @@ fn a_bound_visit_ends_with_the_membership_however_that_is_learnt() {
     assert_eq!(seen.events[&2], [5, 6, 10]);
     assert!(seen.resyncs.contains(&(2, 7, 9)));
 }
+
+#[test]
+fn whose_joining_is_held_is_known_when_the_last_one_who_waited_for_it_goes() {
+    let (mut cursor, mut seen) = (Cursor::default(), Seen::default());
+    cursor.visit(session(0, 0), Seq::new(4), false, &mut seen);
+    cursor.arrive(membership(7, EventType::UserJoined, 1), &mut seen);
+    cursor.arrive(event(8), &mut seen);
+    assert_eq!(cursor.unserved_changes(), [], "it comes when its turn has come");
+    cursor.end_visit(&session(0, 0));
+    assert_eq!(cursor.unserved_changes(), [(user(1), Seq::new(7))]);
+}

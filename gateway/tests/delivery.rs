@@ -239,6 +239,25 @@ async fn a_stay_of_which_redis_lost_every_entry_is_found_with_the_heads() {
 }
 
 #[tokio::test]
+async fn a_stay_that_comes_together_with_repeats_of_the_one_before_is_told() {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let mut bob = platform.client("bob").await;
+    stay_of_bob_in_silence(&platform).await;
+    platform.core.route_again("c1", 3).await;
+    bob.until_seq("c1", 3).await;
+    platform.core.join("c1", "bob").await; // 5
+    platform.core.post("c1", "ann", "6").await;
+    platform.core.leave("c1", "bob").await; // 7
+    // whoever comes now is past all of it
+    let ann = platform.client("ann").await;
+    platform.core.route_together("c1", &[3, 5, 7]).await;
+    bob.until_seq("c1", 7).await;
+    assert_eq!(bob.seqs("c1"), [1, 2, 3, 5, 6, 7]);
+    drop(ann);
+}
+
+#[tokio::test]
 async fn a_stay_is_found_of_somebody_whose_entry_was_taken_out_of_the_registry() {
     let platform = Platform::start().await;
     platform.core.create("c1", &["ann"]);

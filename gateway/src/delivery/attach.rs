@@ -12,7 +12,7 @@ use super::{
     fanout::Fanout,
 };
 use crate::{
-    session::{Noted, Priority, Session, ticks},
+    session::{Noted, Priority, Session, Span, ticks},
     upstream::{Backoff, CoreError, Over},
 };
 
@@ -132,8 +132,8 @@ impl Delivery {
         }
     }
 
-    /// A recipient of `seq` is here but not in the conversation. Zero: a member is, and nothing is known of an event.
-    pub(crate) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, seq: Seq) {
+    /// A recipient of some events is here but not in the conversation.
+    pub(crate) fn discover(self: &Arc<Self>, user: &str, id: &ConversationId, span: Span) {
         for session in self.sessions.of_user(user).into_iter().filter(|session| session.covers(id)) {
             let conversation = self.find_or_create(id);
             let mut places = session.places.lock();
@@ -141,14 +141,16 @@ impl Delivery {
                 continue;
             }
             if places.is_busy_with(id) {
-                places.note(id, seq);
+                places.note(id, span);
                 continue;
             }
             let served = places.served(id);
-            if seq > Seq::ZERO && seq <= served {
+            let Some(seq) = span.behind(served) else {
                 // a repeat of what it was told before it left
+                drop(places);
+                self.forget_if_unused(conversation);
                 continue;
-            }
+            };
             places.pending.push((conversation.clone(), served));
             drop(places);
             let delivery = self.clone();
@@ -208,10 +210,9 @@ impl Delivery {
     pub(crate) fn look_again(self: &Arc<Self>, session: &Arc<Session>) {
         let noted = session.places.lock().take_noted();
         let Some(user) = session.user_id() else { return };
-        for Noted { id, lowest, highest } in noted {
-            self.raise_head(&id, highest);
-            let served = session.places.lock().served(&id);
-            self.discover(user.as_str(), &id, lowest.max(served.next()).min(highest));
+        for Noted { id, span } in noted {
+            self.raise_head(&id, span.highest);
+            self.discover(user.as_str(), &id, span);
         }
     }
 
@@ -321,6 +322,7 @@ impl Delivery {
     ) -> Option<Seq> {
         let user = session.user_id()?.clone();
         let mut backoff = Backoff::short();
+        let mut asked_again = false;
         if reader.is_gone(session, &conversation.id) {
             return None;
         }
@@ -377,11 +379,15 @@ impl Delivery {
             session.flush();
             session.places.lock().advance(conversation, got);
             if page.head < until && got >= page.head {
-                // the head named before was not core's: go on from what there is
                 if got == before {
                     backoff.pause().await;
                 }
-                return Some(got);
+                // the page may have been asked for by somebody else, before the head was there
+                if std::mem::replace(&mut asked_again, true) {
+                    // the head named before was not core's: go on from what there is
+                    return Some(got);
+                }
+                continue;
             }
             if got == before && page.oldest <= got.next() {
                 backoff.pause().await;

@@ -115,6 +115,12 @@ impl<R: Recipient> Cursor<R> {
         self.members.contains_key(user)
     }
 
+    /// Who joined or left by events that are held, where nobody is served any more who would wait for them.
+    pub fn unserved_changes(&self) -> Vec<(UserId, Seq)> {
+        let held = self.hold.iter().filter(|_| self.next.is_none());
+        held.filter_map(|event| Some((event.subject.clone()?, event.seq))).collect()
+    }
+
     /// Those whose membership counts.
     pub fn users(&self) -> impl Iterator<Item = &UserId> {
         let bound = self.guests.iter().filter(|(_, guests)| guests.iter().any(|guest| guest.bound));

@@ -16,14 +16,13 @@ use super::{
     cursor::{Arrived, Sink},
     encodings::Encodings,
 };
-use crate::session::{Priority, Session};
+use crate::session::{Priority, Session, Span};
 
 /// Events that arrived and are held by their conversation's cursor.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) conversation: Arc<Conversation>,
-    /// The lowest of those with these recipients.
-    pub(super) seq: Seq,
+    pub(super) span: Span,
     pub(super) recipients: Recipients,
 }
 
@@ -42,9 +41,9 @@ impl Touched {
     pub(super) fn arrived(&mut self, conversation: Arc<Conversation>, seq: Seq, recipients: &Recipients) {
         match self.arrivals.last_mut() {
             Some(last) if Arc::ptr_eq(&last.conversation, &conversation) && last.recipients == *recipients => {
-                last.seq = last.seq.min(seq);
+                last.span = last.span.with(seq.into());
             }
-            _ => self.arrivals.push(Arrival { conversation, seq, recipients: recipients.clone() }),
+            _ => self.arrivals.push(Arrival { conversation, span: seq.into(), recipients: recipients.clone() }),
         }
     }
 
@@ -157,7 +156,7 @@ impl Sink<Arc<Session>> for Fanout<'_> {
                 return false;
             }
             if places.is_busy_with(&self.conversation.id) {
-                places.note(&self.conversation.id, seq);
+                places.note(&self.conversation.id, seq.into());
                 return false;
             }
             if !self.conversation.is_followed_since(session) && places.visit(&self.conversation.id).is_none() {
@@ -170,7 +169,7 @@ impl Sink<Arc<Session>> for Fanout<'_> {
         if must_ask {
             let (delivery, id, user) = (self.delivery.clone(), self.conversation.id.clone(), user.clone());
             // once the conversation is not locked any more
-            tokio::spawn(async move { delivery.discover(user.as_str(), &id, seq) });
+            tokio::spawn(async move { delivery.discover(user.as_str(), &id, seq.into()) });
         }
         ready
     }

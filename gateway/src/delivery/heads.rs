@@ -60,7 +60,7 @@ impl Delivery {
             let listed = self.core.conversations(&identity.user, &identity.workspace, begun_since).await?;
             for place in listed {
                 if let Some(left) = place.left {
-                    self.discover(identity.user.as_str(), &place.id, left);
+                    self.discover(identity.user.as_str(), &place.id, left.into());
                     continue;
                 }
                 let known = self.find(&place.id);
@@ -71,7 +71,7 @@ impl Delivery {
                 if is_in {
                     self.raise_head(&place.id, place.head);
                 } else {
-                    self.discover(identity.user.as_str(), &place.id, place.head);
+                    self.discover(identity.user.as_str(), &place.id, place.head.into());
                 }
             }
         }

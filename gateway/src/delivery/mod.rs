@@ -44,7 +44,7 @@ pub(crate) use visit::{Asked, Visit, VisitNumber};
 use crate::{
     metrics::GatewayMetrics,
     rooms::Rooms,
-    session::{Form, Priority, Session, Sessions, stomp::Notice},
+    session::{Form, Priority, Session, Sessions, Span, stomp::Notice},
     upstream::{CoreApi, Lists},
 };
 
@@ -106,7 +106,7 @@ impl Delivery {
                 conversation.state.lock().cursor.hold(event);
                 touched.arrived(conversation, seq, recipients);
             }
-            None => self.discover_all(recipients.iter(), id, seq),
+            None => self.discover_all(recipients.iter(), id, seq.into()),
         }
     }
 
@@ -120,7 +120,7 @@ impl Delivery {
     /// Delivers what arrived in this turn. The caller flushes `touched`.
     pub(crate) fn settle(self: &Arc<Self>, touched: &mut Touched) {
         let mut arrivals = std::mem::take(&mut touched.arrivals);
-        for Arrival { conversation, seq, recipients } in arrivals.drain(..) {
+        for Arrival { conversation, span, recipients } in arrivals.drain(..) {
             let mut state = conversation.state.lock();
             state.cursor.drain(&mut Fanout::new(self, &conversation, touched));
             let strangers: Vec<&str> = recipients.iter().filter(|user| !state.cursor.has_user(user)).collect();
@@ -130,17 +130,17 @@ impl Delivery {
             if must_fetch {
                 self.begin_to_fetch(&conversation);
             }
-            self.discover_all(strangers.into_iter(), &conversation.id, seq);
+            self.discover_all(strangers.into_iter(), &conversation.id, span);
         }
         // for the next turn
         touched.arrivals = arrivals;
     }
 
     /// A recipient that is here but not in the cursor: of a new conversation, or one that its session has yet to attach.
-    fn discover_all<'a>(self: &Arc<Self>, users: impl Iterator<Item = &'a str>, id: &ConversationId, seq: Seq) {
+    fn discover_all<'a>(self: &Arc<Self>, users: impl Iterator<Item = &'a str>, id: &ConversationId, span: Span) {
         for user in users {
             if self.sessions.has_user(user) {
-                self.discover(user, id, seq);
+                self.discover(user, id, span);
             }
         }
     }
@@ -225,7 +225,7 @@ impl Delivery {
     }
 
     /// Takes a session out of everything. Returns where it stood; nothing is delivered to it any more.
-    pub(crate) fn detach(&self, session: &Arc<Session>) -> Option<Resume> {
+    pub(crate) fn detach(self: &Arc<Self>, session: &Arc<Session>) -> Option<Resume> {
         let (joined, pending, listed, left, visits) = {
             let mut places = session.places.lock();
             places.closed = true;
@@ -239,7 +239,7 @@ impl Delivery {
             if let Some(seq) = conversation.state.lock().cursor.leave(session) {
                 position.insert(conversation.id.clone(), seq);
             }
-            self.forget_if_unused(conversation);
+            self.look_at_held(conversation);
         }
         for (conversation, _) in pending {
             self.forget_if_unused(conversation);
@@ -251,15 +251,25 @@ impl Delivery {
     }
 
     /// Takes a session out of conversations that no subscription of its client covers any more.
-    pub(crate) fn leave_uncovered(&self, session: &Arc<Session>) {
+    pub(crate) fn leave_uncovered(self: &Arc<Self>, session: &Arc<Session>) {
         let gone: Vec<_> = {
             let mut places = session.places.lock();
             places.joined.extract_if(.., |conversation| !session.covers(&conversation.id)).collect()
         };
         for conversation in gone {
             conversation.state.lock().cursor.leave(session);
-            self.forget_if_unused(conversation);
+            self.look_at_held(conversation);
         }
+    }
+
+    /// A session does not wait for what comes any more. If it was the last one, somebody else may have joined or left by an
+    /// event that is held, and is told otherwise.
+    fn look_at_held(self: &Arc<Self>, conversation: Arc<Conversation>) {
+        let changes = conversation.state.lock().cursor.unserved_changes();
+        for (user, seq) in changes {
+            self.discover_all(std::iter::once(user.as_str()), &conversation.id, seq.into());
+        }
+        self.forget_if_unused(conversation);
     }
 
     /// Asks for a check of all conversations: entries may have been lost.

@@ -261,7 +261,7 @@ impl Delivery {
     pub(crate) fn leave_room(self: &Arc<Self>, session: &Arc<Session>, id: &ConversationId) -> bool {
         let was_there = self.end_visit(session, id);
         if let (true, Some(user)) = (was_there, session.user_id()) {
-            self.discover(user.as_str(), id, Seq::ZERO);
+            self.discover(user.as_str(), id, Seq::ZERO.into());
         }
         was_there
     }
@@ -278,19 +278,19 @@ impl Delivery {
     }
 
     /// Its membership is over, and the room is not open.
-    fn show_out(&self, session: &Arc<Session>, id: &ConversationId, visit: VisitNumber) {
+    fn show_out(self: &Arc<Self>, session: &Arc<Session>, id: &ConversationId, visit: VisitNumber) {
         if self.end_this_visit(session, id, visit) {
             session.say(&ServerFrame::Left { room_id: id });
         }
     }
 
     /// False: it was over before.
-    fn end_this_visit(&self, session: &Arc<Session>, id: &ConversationId, visit: VisitNumber) -> bool {
+    fn end_this_visit(self: &Arc<Self>, session: &Arc<Session>, id: &ConversationId, visit: VisitNumber) -> bool {
         let is_on = session.places.lock().is_on(id, visit);
         is_on && self.end_visit(session, id)
     }
 
-    fn end_visit(&self, session: &Arc<Session>, id: &ConversationId) -> bool {
+    fn end_visit(self: &Arc<Self>, session: &Arc<Session>, id: &ConversationId) -> bool {
         let visit = session.places.lock().end_visit(id);
         let was_there = visit.is_some();
         if let Some(visit) = visit
@@ -303,13 +303,13 @@ impl Delivery {
     }
 
     /// A visit that is not among the session's places any more. Answers up to where it was served, if it was.
-    pub(super) fn clear_visit(&self, session: &Arc<Session>, visit: Visit) -> Option<Seq> {
+    pub(super) fn clear_visit(self: &Arc<Self>, session: &Arc<Session>, visit: Visit) -> Option<Seq> {
         let Visit { id, conversation, seat, .. } = visit;
         self.rooms.unhear(&id, session);
         drop(seat);
         let conversation = conversation?;
         let served = conversation.state.lock().cursor.end_visit(session);
-        self.forget_if_unused(conversation);
+        self.look_at_held(conversation);
         served
     }
 

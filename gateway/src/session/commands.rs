@@ -200,7 +200,7 @@ fn ask_core(shared: &Shared, session: &Arc<Session>, identity: &Identity, memory
         match core.memberships(&id, std::slice::from_ref(&user)).await {
             Ok((memberships, _)) if memberships.contains_key(&user) => {
                 if session.covers(&id) {
-                    delivery.discover(user.as_str(), &id, Seq::ZERO);
+                    delivery.discover(user.as_str(), &id, Seq::ZERO.into());
                 } else {
                     // it will not be live here, and types all the same
                     road.submit(record(&user, &typing));

@@ -53,7 +53,7 @@ pub(crate) use form::{Dialect, Form, MessageLimits};
 pub(crate) use outbox::Priority;
 use outbox::{Life, Outbox};
 pub(crate) use outlet::Outlet;
-pub(crate) use places::{Noted, Places};
+pub(crate) use places::{Noted, Places, Span};
 pub(crate) use positions::Positions;
 pub(crate) use quota::{Exceeded, Quota};
 pub(crate) use registry::Sessions;

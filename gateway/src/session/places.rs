@@ -35,12 +35,42 @@ pub(crate) struct Places {
     visits: Option<Box<Vec<Visit>>>,
 }
 
+/// Events of a conversation that somebody is to have, and perhaps others between them. Both zero: nothing is known of an
+/// event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) lowest: Seq,
+    pub(crate) highest: Seq,
+}
+
+impl From<Seq> for Span {
+    fn from(seq: Seq) -> Self {
+        Self { lowest: seq, highest: seq }
+    }
+}
+
+impl Span {
+    pub(crate) fn with(self, other: Self) -> Self {
+        // zero is no event
+        let lowest = match self.lowest {
+            Seq::ZERO => other.lowest,
+            lowest => other.lowest.max(Seq::ZERO.next()).min(lowest),
+        };
+        Self { lowest, highest: self.highest.max(other.highest) }
+    }
+
+    /// The lowest seq of what is not served yet. `None`: all of it is.
+    pub(crate) fn behind(self, served: Seq) -> Option<Seq> {
+        let Self { lowest, highest } = self;
+        (highest == Seq::ZERO || highest > served).then(|| lowest.max(served.next()).min(highest))
+    }
+}
+
 /// Events of a conversation that a session was busy with.
 #[derive(Debug)]
 pub(crate) struct Noted {
     pub(crate) id: ConversationId,
-    pub(crate) lowest: Seq,
-    pub(crate) highest: Seq,
+    pub(crate) span: Span,
 }
 
 impl Places {
@@ -123,15 +153,10 @@ impl Places {
     }
 
     /// Remembers to look at a conversation again once it is not busy any more.
-    pub(crate) fn note(&mut self, id: &ConversationId, seq: Seq) {
+    pub(crate) fn note(&mut self, id: &ConversationId, span: Span) {
         match self.noted.iter_mut().find(|noted| noted.id == *id) {
-            Some(noted) => {
-                // zero is no event
-                noted.lowest =
-                    if noted.lowest == Seq::ZERO { seq } else { seq.max(Seq::ZERO.next()).min(noted.lowest) };
-                noted.highest = seq.max(noted.highest);
-            }
-            None => self.noted.push(Noted { id: id.clone(), lowest: seq, highest: seq }),
+            Some(noted) => noted.span = noted.span.with(span),
+            None => self.noted.push(Noted { id: id.clone(), span }),
         }
     }
 
@@ -180,5 +205,29 @@ impl Places {
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(lowest: u64, highest: u64) -> Span {
+        Span { lowest: Seq::new(lowest), highest: Seq::new(highest) }
+    }
+
+    #[test]
+    fn what_begins_below_what_was_served_goes_on_above_it() {
+        let behind = |of: Span, served: u64| of.behind(Seq::new(served)).map(Seq::get);
+        assert_eq!(behind(span(12, 30), 12), Some(13));
+        assert_eq!(behind(span(20, 30), 12), Some(20));
+        assert_eq!((behind(span(12, 12), 12), behind(span(7, 9), 12)), (None, None));
+        assert_eq!(behind(span(0, 0), 12), Some(0), "somebody is a member, whatever happened");
+    }
+
+    #[test]
+    fn spans_grow_and_an_event_that_nothing_is_known_of_asks_for_all() {
+        assert_eq!(span(12, 12).with(span(20, 30)).with(span(9, 9)), span(9, 30));
+        assert_eq!((span(0, 0).with(span(5, 5)), span(5, 5).with(span(0, 0))), (span(5, 5), span(1, 5)));
     }
 }

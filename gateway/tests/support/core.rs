@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use chatcluster_contracts::{
     event::{Event, EventHead},
-    ids::{ConnectionId, UserId},
+    ids::{ConnectionId, Node, UserId},
     problem::{Code, Problem},
     room_message::{RoomMessage, record_frame},
     rpc::{self, stream_create_messages_response::Result as Answer},
@@ -360,12 +360,26 @@ impl Core {
 
     /// Routes an event that was committed before, as a worker that repeats or comes late.
     pub async fn route_again(&self, conversation: &str, seq: u64) {
-        let index = usize::try_from(seq).unwrap() - 1;
-        let event = self.state.lock().logs[conversation].events[index].0.clone();
-        self.route_as(conversation, &event).await;
+        self.route_together(conversation, &[seq]).await;
+    }
+
+    /// The same for several, which come to their gateways together.
+    pub async fn route_together(&self, conversation: &str, seqs: &[u64]) {
+        let mut entries = Vec::new();
+        for seq in seqs {
+            let index = usize::try_from(*seq).unwrap() - 1;
+            let event = self.state.lock().logs[conversation].events[index].0.clone();
+            entries.extend(self.entries(conversation, &event).await);
+        }
+        self.writer.add(entries).await.unwrap();
     }
 
     async fn route_as(&self, conversation: &str, event: &Event) {
+        let entries = self.entries(conversation, event).await;
+        self.writer.add(entries).await.unwrap();
+    }
+
+    async fn entries(&self, conversation: &str, event: &Event) -> Vec<(Node, Arc<StreamEntry>)> {
         let head = EventHead::of_json(&event.to_json()).unwrap();
         let seq = head.seq.get();
         let (members, broadcast): (Vec<UserId>, bool) = {
@@ -396,7 +410,7 @@ impl Core {
             };
             (node.parse().unwrap(), Arc::new(entry))
         });
-        self.writer.add(entries.collect()).await.unwrap();
+        entries.collect()
     }
 
     /// Any entry for a gateway.
