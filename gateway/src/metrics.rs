@@ -142,12 +142,12 @@ impl GatewayMetrics {
         ours
     }
 
-    /// `None`: the client left, or its connection was lost.
     /// What has come in so far for those who are here, by whatever road.
     pub(crate) fn messages(&self) -> u64 {
         self.stream_entries.get() + self.room_messages.get() + self.user_event_messages.get()
     }
 
+    /// `None`: the client left, or its connection was lost.
     pub(crate) fn closed(&self, reason: Option<CloseReason>) {
         let reason = reason.map_or("client", CloseReason::as_str);
         self.closed.get_or_create(&Reason { reason }).inc();

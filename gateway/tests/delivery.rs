@@ -216,20 +216,21 @@ async fn a_stay_that_was_over_before_it_was_heard_of_is_told_in_full_and_once() 
 }
 
 /// bob is a member up to the third event of four, and no gateway hears of it yet.
-async fn stay_of_bob_in_silence(platform: &Platform) {
+async fn stay_of_bob_in_silence() -> (Platform, Client) {
+    let platform = Platform::start().await;
+    platform.core.create("c1", &["ann"]);
+    let bob = platform.client("bob").await;
     platform.core.set_silent(true);
     platform.core.join("c1", "bob").await; // 1
     platform.core.post("c1", "ann", "2").await;
     platform.core.leave("c1", "bob").await; // 3
     platform.core.post("c1", "ann", "not for bob").await; // 4
+    (platform, bob)
 }
 
 #[tokio::test]
 async fn a_stay_of_which_redis_lost_every_entry_is_found_with_the_heads() {
-    let platform = Platform::start().await;
-    platform.core.create("c1", &["ann"]);
-    let mut bob = platform.client("bob").await;
-    stay_of_bob_in_silence(&platform).await;
+    let (platform, mut bob) = stay_of_bob_in_silence().await;
     platform.streams.flush();
     platform.core.set_silent(false);
     bob.until_seq("c1", 3).await;
@@ -240,29 +241,22 @@ async fn a_stay_of_which_redis_lost_every_entry_is_found_with_the_heads() {
 
 #[tokio::test]
 async fn a_stay_that_comes_together_with_repeats_of_the_one_before_is_told() {
-    let platform = Platform::start().await;
-    platform.core.create("c1", &["ann"]);
-    let mut bob = platform.client("bob").await;
-    stay_of_bob_in_silence(&platform).await;
+    let (platform, mut bob) = stay_of_bob_in_silence().await;
     platform.core.route_again("c1", 3).await;
     bob.until_seq("c1", 3).await;
     platform.core.join("c1", "bob").await; // 5
     platform.core.post("c1", "ann", "6").await;
     platform.core.leave("c1", "bob").await; // 7
     // whoever comes now is past all of it
-    let ann = platform.client("ann").await;
+    let _ann = platform.client("ann").await;
     platform.core.route_together("c1", &[3, 5, 7]).await;
     bob.until_seq("c1", 7).await;
     assert_eq!(bob.seqs("c1"), [1, 2, 3, 5, 6, 7]);
-    drop(ann);
 }
 
 #[tokio::test]
 async fn a_stay_is_found_of_somebody_whose_entry_was_taken_out_of_the_registry() {
-    let platform = Platform::start().await;
-    platform.core.create("c1", &["ann"]);
-    let mut bob = platform.client("bob").await;
-    stay_of_bob_in_silence(&platform).await;
+    let (platform, mut bob) = stay_of_bob_in_silence().await;
     platform.core.set_silent(false);
     let registry = platform.streams.registry();
     let entries = registry.connections(&["bob".parse().unwrap()]).await.unwrap().remove(0);
@@ -275,10 +269,7 @@ async fn a_stay_is_found_of_somebody_whose_entry_was_taken_out_of_the_registry()
 
 #[tokio::test]
 async fn a_stay_that_was_over_before_anybody_here_followed_the_conversation_comes_before_the_next_one() {
-    let platform = Platform::start().await;
-    platform.core.create("c1", &["ann"]);
-    let mut bob = platform.client("bob").await;
-    stay_of_bob_in_silence(&platform).await;
+    let (platform, mut bob) = stay_of_bob_in_silence().await;
     platform.core.set_silent(false);
     // the conversation is followed from here on
     let mut ann = platform.client("ann").await;

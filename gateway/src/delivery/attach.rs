@@ -378,21 +378,16 @@ impl Delivery {
             }
             session.flush();
             session.places.lock().advance(conversation, got);
-            if page.head < until && got >= page.head {
-                if got == before {
-                    backoff.pause().await;
-                }
-                // the page may have been asked for by somebody else, before the head was there
-                if std::mem::replace(&mut asked_again, true) {
-                    // the head named before was not core's: go on from what there is
-                    return Some(got);
-                }
-                continue;
-            }
-            if got == before && page.oldest <= got.next() {
+            let ends_early = page.head < until && got >= page.head;
+            if got == before && (ends_early || page.oldest <= got.next()) {
                 backoff.pause().await;
             } else {
                 backoff.reset();
+            }
+            // once, the page may have been asked for by somebody else before the head was there
+            if ends_early && std::mem::replace(&mut asked_again, true) {
+                // the head named before was not core's: go on from what there is
+                return Some(got);
             }
         }
         Some(got)

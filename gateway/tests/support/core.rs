@@ -333,7 +333,8 @@ impl Core {
             self.publish_again(conversation, event.seq().get()).await;
         }
         if !broadcast || event.subject().is_some() {
-            self.route_as(conversation, event).await;
+            let entries = self.entries(conversation, event).await;
+            self.writer.add(entries).await.unwrap();
         }
     }
 
@@ -371,11 +372,6 @@ impl Core {
             let event = self.state.lock().logs[conversation].events[index].0.clone();
             entries.extend(self.entries(conversation, &event).await);
         }
-        self.writer.add(entries).await.unwrap();
-    }
-
-    async fn route_as(&self, conversation: &str, event: &Event) {
-        let entries = self.entries(conversation, event).await;
         self.writer.add(entries).await.unwrap();
     }
 

@@ -14,6 +14,11 @@ mod up;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use crate::torture::check::Findings;
+
+/// Findings shown of each invariant.
+const SHOWN: usize = 5;
+
 /// Real servers and a whole platform on this machine, for development and tests.
 #[derive(Debug, Parser)]
 #[command(name = "testkit", version)]
@@ -73,4 +78,15 @@ impl Cli {
 /// To standard error: standard output carries only what another program may read.
 fn progress(line: &str) {
     eprintln!("  {line}");
+}
+
+/// Some of what was found of each promise that was broken.
+fn tell_findings(findings: &Findings) {
+    for (invariant, count) in findings.by_invariant() {
+        progress(&format!("{invariant}: {count} findings"));
+        let of = findings.all().iter().filter(|finding| finding.invariant == invariant);
+        for finding in of.take(SHOWN) {
+            progress(&format!("   {}", finding.text));
+        }
+    }
 }

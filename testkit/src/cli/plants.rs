@@ -55,13 +55,15 @@ impl Plants {
 }
 
 fn tell(caught: &Caught) {
-    let Caught { plant, as_expected, found, unexpected, took, report } = caught;
+    let Caught { plant, as_expected, findings, took, report } = caught;
     let verdict = match (as_expected, plant.name.is_empty()) {
         (true, false) => "caught",
         (true, true) => "clean",
         (false, _) => "MISSED",
     };
-    let found = if found.is_empty() { "nothing" } else { found };
+    let found: Vec<String> =
+        findings.by_invariant().iter().map(|(invariant, count)| format!("{invariant} {count}")).collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
     let page = if *as_expected { String::new() } else { format!(", see {}", report.display()) };
     super::progress(&format!(
         "{verdict:<7} {:<26} {:<4} found: {found} ({:.0} s{page})",
@@ -69,7 +71,7 @@ fn tell(caught: &Caught) {
         plant.invariant,
         took.as_secs_f64()
     ));
-    for text in unexpected {
-        super::progress(&format!("        {text}"));
+    if plant.name.is_empty() {
+        super::tell_findings(findings);
     }
 }

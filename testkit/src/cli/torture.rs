@@ -10,9 +10,6 @@ use super::shutdown::Shutdown;
 use crate::torture::schedule::{Fault, Group, Tempo, parse_groups};
 use crate::torture::{self, Options, Size};
 
-/// Findings shown of each invariant.
-const SHOWN: usize = 5;
-
 #[derive(Debug, Args)]
 pub(super) struct Torture {
     /// The same seed is the same schedule
@@ -85,13 +82,7 @@ impl Torture {
         let mut shutdown = Shutdown::listen()?;
         let Some(outcome) = shutdown.unless(Box::pin(torture::run(&options))).await? else { return Ok(()) };
         let counts = outcome.findings.by_invariant();
-        for (invariant, count) in &counts {
-            super::progress(&format!("{invariant}: {count} findings"));
-            let of = outcome.findings.all().iter().filter(|finding| finding.invariant == *invariant);
-            for finding in of.take(SHOWN) {
-                super::progress(&format!("   {}", finding.text));
-            }
-        }
+        super::tell_findings(&outcome.findings);
         super::progress(&format!("the page: {}", options.report.display()));
         println!("{}", outcome.report.figures.line());
         match expected {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::check::Findings;
 use super::run::{Options, run_on};
 use super::schedule::{Tempo, parse_groups};
 use super::{Outcome, Size};
@@ -49,8 +50,6 @@ const fn plant(
     Plant { name, invariant, faults, seconds, warm_up, size: &Size::SMALL, help }
 }
 
-/// Findings told of a run in which nothing should be found.
-const SHOWN: usize = 10;
 /// How long what is lost is waited for.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -110,10 +109,7 @@ pub struct Caught {
     pub plant: Plant,
     /// Its promise was seen broken, or nothing was where nothing is.
     pub as_expected: bool,
-    /// Promises seen broken, with counts.
-    pub found: String,
-    /// Some of what was found where nothing should be.
-    pub unexpected: Vec<String>,
+    pub findings: Findings,
     pub took: Duration,
     /// The page of the run.
     pub report: PathBuf,
@@ -180,10 +176,7 @@ async fn run_one(servers: &Arc<Servers>, plant: Plant, seed: u64, folder: &Path)
     let Outcome { findings, .. } = run_on(servers, &options).await?;
     let counts = findings.by_invariant();
     let as_expected = if plant.name.is_empty() { counts.is_empty() } else { counts.contains_key(plant.invariant) };
-    let found: Vec<String> = counts.iter().map(|(invariant, count)| format!("{invariant} {count}")).collect();
-    let unexpected = findings.all().iter().take(if plant.name.is_empty() { SHOWN } else { 0 });
-    let unexpected = unexpected.map(|finding| finding.text.clone()).collect();
-    Ok(Caught { plant, as_expected, found: found.join(", "), unexpected, took: start.elapsed(), report })
+    Ok(Caught { plant, as_expected, findings, took: start.elapsed(), report })
 }
 
 #[cfg(test)]

@@ -92,6 +92,27 @@ pub struct Session {
     pub seen: Vec<Seen>,
 }
 
+#[cfg(test)]
+impl Session {
+    /// That reads, is open still and has seen nothing yet.
+    pub fn reading(user: &str, ready: Ms) -> Self {
+        Self {
+            device: 1,
+            user: user.into(),
+            gateway: 0,
+            conduct: Conduct::Reading,
+            visit: None,
+            ready,
+            end: None,
+            claims: BTreeMap::new(),
+            exact: true,
+            expires: None,
+            signed_out: None,
+            seen: Vec::new(),
+        }
+    }
+}
+
 /// A guest's stay in an open room. Where it stands in the room's conversation is claimed like any other place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {

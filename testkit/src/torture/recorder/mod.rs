@@ -265,21 +265,7 @@ mod tests {
     /// A session of bob's that is ready at 100 ms, with one event seen of `c`.
     fn after(kind: &str, seq: u64) -> Recorder {
         let recorder = Recorder::new(Clock::start());
-        let session = Session {
-            device: 1,
-            user: name("bob"),
-            gateway: 0,
-            conduct: Conduct::Reading,
-            visit: None,
-            ready: 100,
-            end: None,
-            claims: BTreeMap::new(),
-            exact: true,
-            expires: None,
-            signed_out: None,
-            seen: Vec::new(),
-        };
-        let number = recorder.connected(session);
+        let number = recorder.connected(Session::reading("bob", 100));
         let (conversation, user, none) = (name("c"), name("bob"), name(""));
         let (message_id, client_msg_id) = (none.clone(), none);
         let kind = name(kind);

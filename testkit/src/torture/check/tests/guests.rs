@@ -22,7 +22,7 @@ fn gap(at: Ms, since: Option<&str>) -> Seen {
 fn stay(ready: Ms, since: Option<&str>) -> Session {
     let visit = Some(Visit { room: name("c"), since: since.map(name), live: Some(ready) });
     let claims = BTreeMap::from([(name("c"), ready / 1000)]);
-    Session { device: 9, visit, claims, ..session("eve", ready) }
+    Session { device: 9, visit, claims, ..Session::reading("eve", ready) }
 }
 
 /// Eve is a guest from 2.5 s on, and hears the messages and the records that come from then on, one a second.

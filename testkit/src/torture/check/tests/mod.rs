@@ -36,28 +36,11 @@ fn seen(at: Ms, seq: u64) -> Seen {
     Seen { at, what: What::Event(event(seq, "ann")) }
 }
 
-fn session(user: &str, ready: Ms) -> Session {
-    Session {
-        device: 1,
-        user: name(user),
-        gateway: 0,
-        conduct: Conduct::Reading,
-        visit: None,
-        ready,
-        end: None,
-        claims: BTreeMap::new(),
-        exact: true,
-        expires: None,
-        signed_out: None,
-        seen: Vec::new(),
-    }
-}
-
 /// Ann sends ten messages, one a second; bob reads them and joined with the third.
 fn fine() -> (History, Truth) {
     let (mut history, mut truth) = (History { load_end: 20_000, end: 60_000, ..History::default() }, Truth::default());
     let mut conversation = Conversation { last_seq: 10, ..Conversation::default() };
-    let (mut ann, mut bob) = (session("ann", 100), session("bob", 200));
+    let (mut ann, mut bob) = (Session::reading("ann", 100), Session::reading("bob", 200));
     for seq in 1..=10 {
         let at = seq * 1000;
         conversation.events.push(Stored { event: event(seq, "ann"), created: at });
@@ -197,7 +180,7 @@ fn i4_a_device_goes_on_exactly_where_it_left_off() {
             ann.end = Some(End { at: 5_500, code: None, by: EndedBy::Client });
             let rest = ann.seen.split_off(5);
             let claims = BTreeMap::from([(name("c"), claim)]);
-            history.sessions.push(Session { claims, exact, seen: rest, ..session("ann", 5_600) });
+            history.sessions.push(Session { claims, exact, seen: rest, ..Session::reading("ann", 5_600) });
         })
     };
     assert_eq!(resumed(5, true), []);
@@ -263,7 +246,7 @@ fn i9_frames_to_somebody_who_left_or_was_never_there() {
     let stranger = found(|history, _| {
         let other = What::Other { conversation: name("c") };
         let seen = vec![Seen { at: 4000, what: other }];
-        history.sessions.push(Session { seen, ..session("eve", 50) });
+        history.sessions.push(Session { seen, ..Session::reading("eve", 50) });
     });
     assert_eq!(stranger, [("I9", Counter::Leaked)]);
 }
@@ -290,7 +273,7 @@ fn i10_sessions_after_a_sign_out() {
     let open = found(|history, _| history.sessions[0].signed_out = Some(12_000));
     assert_eq!(open, [("I10", Counter::Other)]);
     let taken_again = found(|history, _| {
-        history.sessions.push(Session { signed_out: Some(1_000), ..session("eve", 30_000) });
+        history.sessions.push(Session { signed_out: Some(1_000), ..Session::reading("eve", 30_000) });
     });
     assert_eq!(taken_again, [("I10", Counter::Other)], "the token of the login that ended");
     let unreachable = found(|history, _| {
@@ -305,7 +288,7 @@ fn i10_sessions_after_a_sign_out() {
 fn i11_slow_readers_that_stay_and_fast_ones_that_are_cut() {
     let slow = |end: Option<End>| {
         found(move |history, _| {
-            history.sessions.push(Session { conduct: Conduct::Slow, end, ..session("ann", 100) });
+            history.sessions.push(Session { conduct: Conduct::Slow, end, ..Session::reading("ann", 100) });
         })
     };
     assert_eq!(slow(None), [("I11", Counter::Other)]);
